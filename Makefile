@@ -1,0 +1,49 @@
+# The menu. `make` alone shows it; ARGS passes config to a flow: make run ARGS="adapter.r=16"
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 5000
+ARGS ?=
+
+.PHONY: help install run ui dashboard test test-all lint format lock clean
+
+help:  ## show this menu
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: .venv/installed  ## make .venv and install what was tested (every target does so by itself)
+
+run: install  ## one experiment: clean, train, evaluate base and tuned, log   (ARGS="KEY=VALUE ...")
+	@$(BIN)/python -m flows.experiment $(ARGS)
+
+ui: install  ## MLflow on http://127.0.0.1:5000: runs, metrics, answers, adapters   (PORT=...)
+	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) \
+	  --backend-store-uri sqlite:///mlruns/mlflow.db --default-artifact-root mlruns/artifacts
+
+dashboard: install  ## Prefect on http://127.0.0.1:4200: flows, stages, logs, results
+	@$(BIN)/python -m flows.server
+
+test: install  ## the tests, without network, in about three minutes
+	$(BIN)/pytest
+
+test-all: install  ## the slow tests too: the real base model
+	$(BIN)/pytest -m ""
+
+lint: install  ## style and types
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: install  ## put the code in shape
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+lock: install  ## write what is installed to requirements.lock
+	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
+
+clean:  ## delete stage outputs and caches; MLflow runs, Prefect's history and models stay
+	rm -rf store .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "loraflow needs Python 3.11 or newer; say which: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,105 @@
+"""The command line of every flow: Hydra composes, `loraflow.check` judges, errors are short."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+
+from loraflow.check import known_keys, load_config, nearest
+from loraflow.config import Config
+from loraflow.errors import UserError
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+USER_ERROR = 2  # exit status: the config, the data or the machine has to change first
+
+
+def run_command(body: Callable[[Config], None]) -> None:
+    """Compose the config from the command line and hand it, checked, to `body`.
+
+    Exits with status 2 and a message for what the user can mend.
+    """
+    _quiet_libraries()
+    try:
+        for settings in _compose():
+            body(load_config(settings))
+    except UserError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; the same command goes on after the last finished stage")
+
+
+def _quiet_libraries() -> None:
+    """Keep the terminal for what the user can act on."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a dead server is soon known
+    if not sys.stderr.isatty():  # a nightly job's log wants a line now and then
+        os.environ.setdefault("TQDM_MININTERVAL", "10")
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
+
+
+def _compose() -> list[dict[str, Any]]:
+    """Let Hydra read the command line: one config, several with -m, none with --help."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing its own summary
+    composed: list[DictConfig] = []
+
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+    def collect(config: DictConfig) -> None:
+        composed.append(config)  # run outside Hydra, whose error report would come first
+
+    try:
+        collect()
+        return [to_settings(config) for config in composed]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_explain(error)) from error
+
+
+def to_settings(composed: DictConfig) -> dict[str, Any]:
+    """Return the composed config as plain nested values.
+
+    Raises:
+        UserError: names every key that only the user can fill in.
+    """
+    if missing := sorted(OmegaConf.missing_keys(composed)):
+        raise UserError("; ".join(f"{key} has no value: set {key}=VALUE" for key in missing))
+    settings = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(settings, dict)  # the root of conf/config.yaml is a mapping
+    return {str(key): value for key, value in settings.items()}
+
+
+def _explain(error: BaseException) -> str:
+    """Say in this project's words what Hydra could not compose."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _unknown_choice(error.missing_cfg_file)
+    message = str(error).strip().partition("\n")[0]
+    if isinstance(error, ConfigCompositionException) and "Could not override" in message:
+        key = message.split("'")[1]
+        return f"{key} is not a key of the config{nearest(key, known_keys())}"
+    if isinstance(error, InterpolationResolutionError):
+        return f"{message.rpartition('interpolation: ')[2]}; set it, or choose another file"
+    if not message and error.__cause__:
+        return _explain(error.__cause__)
+    return f"the command line cannot be read: {message}"
+
+
+def _unknown_choice(path: str) -> str:
+    group, _, choice = path.partition("/")
+    choices = sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+    other = "; any other model: model=hub model.location=ID" if group == "model" else ""
+    return (
+        f"{group}={choice} is unknown{nearest(choice, choices)}; "
+        f"choose from {', '.join(choices)}{other}"
+    )
+
+
+def _fail(message: str) -> NoReturn:
+    sys.stderr.write(f"\nerror: {message}\n")
+    sys.exit(USER_ERROR)

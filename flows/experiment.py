@@ -1,0 +1,79 @@
+"""One experiment: clean, tokenize, train, evaluate base and tuned, log to MLflow.
+
+python -m flows.experiment adapter.r=16 quantization=none
+"""
+
+from typing import Any
+
+from prefect import Task, flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.command import run_command
+from flows.server import prefect_api
+from flows.stages import run_stages
+from loraflow.check import dump_config, load_config
+from loraflow.compare.base_vs_tuned import Comparison, compare
+from loraflow.config import Config
+from loraflow.model.source import find_base
+from loraflow.plan import make_plan
+from loraflow.preflight import check_adapter, check_machine
+from loraflow.store import Store
+
+
+@flow(name="experiment", flow_run_name="{name}", persist_result=False)
+def experiment(name: str, settings: dict[str, Any]) -> tuple[Comparison, dict[str, str]]:
+    """Run the stages, log the result, and return it with the places where it can be seen."""
+    from loraflow.tracking.run import open_run
+
+    config = load_config(settings)
+    store = Store(config.store)
+    base = Task(find_base, name="find base model", persist_result=False)(
+        config.model, config.quantization
+    )
+    check_adapter(config, base)
+    plan = make_plan(config, base)
+    with store.lock(plan.experiment), open_run(config, plan, name=name) as run:
+        outputs = run_stages(config, plan, store, base, run.log_metric)
+        comparison = compare(outputs.base, outputs.tuned)
+        if not run.finished:
+            from loraflow.tracking.record import record_experiment
+
+            record_experiment(run, config, plan, store, base=base, comparison=comparison)
+    create_markdown_artifact(comparison.as_markdown(run.url), key="experiment-result")
+    return comparison, {"MLflow run": run.url, "adapter": str(outputs.adapter / "adapter")}
+
+
+def main() -> None:
+    """Read the command line, run one experiment, show what came out."""
+    run_command(_run)
+
+
+def _run(config: Config) -> None:
+    with prefect_api() as api:
+        check_machine(config)
+        with temporary_settings({PREFECT_API_URL: api.wait()}):
+            comparison, places = experiment(_name(config), dump_config(config))
+    _show(comparison, places)
+
+
+def _name(config: Config) -> str:
+    return f"{config.model.name} r={config.adapter.r} {config.quantization.method}"
+
+
+def _show(comparison: Comparison, places: dict[str, str]) -> None:
+    from loraflow.compare.terminal import show_comparison
+
+    show_comparison(
+        comparison,
+        {
+            **places,
+            "look at it": "make ui         (MLflow: metrics, every answer, the adapter)",
+            "": "make dashboard  (Prefect: this run, its stages and logs)",
+            "next": 'make run ARGS="adapter.r=16"',
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

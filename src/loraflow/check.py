@@ -1,0 +1,154 @@
+"""Turns a composed config into typed sections, or names every fault in it at once."""
+
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from loraflow.config import Config
+from loraflow.errors import UserError
+
+_SCHEMA = TypeAdapter(Config)
+
+
+def load_config(settings: Mapping[str, Any]) -> Config:
+    """Check `settings` (plain nested mappings) and return the typed config.
+
+    Raises:
+        UserError: lists every unknown key, wrong value and contradiction, each with its fix.
+    """
+    try:
+        config = _SCHEMA.validate_python(settings)
+    except ValidationError as error:
+        faults = [_describe(details) for details in _one_per_key(error.errors())]
+        raise UserError(_join(faults)) from error
+    if faults := list(_contradictions(config)):
+        raise UserError(_join(faults))
+    return config
+
+
+def dump_config(config: Config) -> dict[str, Any]:
+    """Return `config` as plain JSON values, in the shape that `load_config` reads."""
+    dumped: dict[str, Any] = _SCHEMA.dump_python(config, mode="json")
+    return dumped
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return dotted keys and their values: what one would type on the command line."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def known_keys(schema: Mapping[str, Any] | None = None) -> list[str]:
+    """Return every dotted key of the schema, sections included."""
+    schema = schema or _SCHEMA.json_schema()
+    definitions = schema.get("$defs", {})
+
+    def walk(node: Mapping[str, Any], prefix: str) -> Iterator[str]:
+        for name, child in node.get("properties", {}).items():
+            yield f"{prefix}{name}"
+            section = definitions.get(child.get("$ref", "").rpartition("/")[2], {})
+            yield from walk(section, f"{prefix}{name}.")
+
+    return list(walk(schema, ""))
+
+
+def nearest(word: str, choices: list[str]) -> str:
+    """Return " (did you mean ...?)" for the choice closest to `word`, or nothing."""
+    by_last_part = {choice.rpartition(".")[2]: choice for choice in reversed(choices)}
+    close = get_close_matches(word, choices, n=1, cutoff=0.6)
+    if not close:
+        last = get_close_matches(word.rpartition(".")[2], list(by_last_part), n=1, cutoff=0.75)
+        close = [by_last_part[part] for part in last]
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _one_per_key(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """A union reports each of its branches; one fault a key is enough to mend it."""
+    return list({_key(details): details for details in reversed(errors)}.values())[::-1]
+
+
+def _key(details: ErrorDetails) -> str:
+    known = set(known_keys())
+    parts = [str(part) for part in details["loc"]]
+    if details["type"] == "unexpected_keyword_argument":
+        return ".".join(parts)
+    while len(parts) > 1 and ".".join(parts) not in known:
+        parts.pop()  # the branch of a union, or the position in a list
+    return ".".join(parts)
+
+
+# what pydantic calls the fault -> what is wanted, and the fix
+_WANTED = {
+    "greater_than_equal": "must be at least {ge}; set {key}={ge} or more",
+    "greater_than": "must be above {gt}; set {key} to a larger number",
+    "less_than": "must be below {lt}; set {key} to a smaller number",
+    "int_parsing": "must be a whole number; set {key}=NUMBER",
+    "int_type": "must be a whole number; set {key}=NUMBER",
+    "int_from_float": "must be a whole number; set {key}=NUMBER",
+    "float_parsing": "must be a number; set {key}=NUMBER",
+    "float_type": "must be a number; set {key}=NUMBER",
+    "finite_number": "must be finite; set {key}=NUMBER",
+    "bool_parsing": "must be true or false; set {key}=true",
+    "too_short": "is empty; set {key}=[NAME,NAME]",
+    "string_too_short": "is empty; set {key}=TEXT",
+    "string_type": "must be text; set {key}=TEXT",
+    "missing": "has no value; set {key}=VALUE",
+}
+
+
+def _describe(details: ErrorDetails) -> str:
+    key, value, context = _key(details), details["input"], details.get("ctx", {})
+    kind = details["type"]
+    if kind == "unexpected_keyword_argument":
+        return f"{key} is not a key of the config{nearest(key, known_keys())}"
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        close = nearest(str(value), choices)
+        return f"{key}={value!r} is unknown{close}; choose from {', '.join(choices)}"
+    wanted = _WANTED.get(kind, details["msg"] + "; change {key}").format(key=key, **context)
+    return f"{key}={value!r} {wanted}" if kind != "missing" else f"{key} {wanted}"
+
+
+def _contradictions(config: Config) -> Iterator[str]:
+    """Rules that span keys; each yields a message with key, value and fix."""
+    data, train, evaluate = config.data, config.train, config.evaluate
+    shortest, longest = data.answer_characters
+    if shortest > longest:
+        yield (
+            f"data.answer_characters=[{shortest},{longest}] keeps no row; "
+            "set it to [shortest,longest], e.g. [1,4000]"
+        )
+    if data.format == "pydoc" and data.path is not None:
+        yield (
+            f"data.path={data.path} is not read by data.format='pydoc'; "
+            "choose data=alpaca to read a file, or drop data.path"
+        )
+    if data.format != "pydoc" and data.path is None:
+        yield f"data.path=null but data.format={data.format!r} reads a file; set data.path=FILE"
+    if data.train_rows is not None and data.train_rows < data.min_train_rows:
+        yield (
+            f"data.train_rows={data.train_rows} is below "
+            f"data.min_train_rows={data.min_train_rows}; lower the second to train on so few"
+        )
+    if evaluate.max_new_tokens >= train.max_length:
+        yield (
+            f"evaluate.max_new_tokens={evaluate.max_new_tokens} leaves no room for a prompt in "
+            f"train.max_length={train.max_length}; lower the first or raise the second"
+        )
+    if config.model.source == "pypi" and config.model.file is None:
+        yield "model.file=null but model.source='pypi' reads a wheel; set model.file=NAME.gguf"
+
+
+def _join(faults: list[str]) -> str:
+    if len(faults) == 1:
+        return faults[0]
+    return "\n".join([f"the config has {len(faults)} faults", *(f"  {fault}" for fault in faults)])

@@ -1,0 +1,1 @@
+"""From any instruction file to token ids: read, clean, split, template, tokenize."""

@@ -1,0 +1,1 @@
+"""Measures a model on the held-out rows: its answers, and how likely it finds the right ones."""

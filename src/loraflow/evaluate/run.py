@@ -1,0 +1,86 @@
+"""Stage: one model, base or tuned, measured on the held-out rows."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from loraflow.config import EvaluateConfig
+from loraflow.data.records import from_row
+from loraflow.data.template import IGNORED
+from loraflow.data.tokenize import read_examples
+from loraflow.evaluate.generate import generate_answers
+from loraflow.evaluate.likelihood import reference_losses
+from loraflow.evaluate.metrics.rouge import TYPES
+from loraflow.evaluate.overlap import Overlap, score_overlap
+from loraflow.files import read_lines, write_lines
+from loraflow.model.load import load_for_answers
+from loraflow.model.source import BaseModel
+from loraflow.model.tokenizer import load_tokenizer, stop_tokens
+
+ITEMS = "items.jsonl"
+
+
+def evaluate(
+    settings: EvaluateConfig,
+    *,
+    prepared: Path,
+    tokens: Path,
+    base: BaseModel,
+    adapter: Path | None,
+    out: Path,
+) -> dict[str, Any]:
+    """Write items.jsonl (prompt, reference, answer and scores of each held-out row) to `out`.
+
+    Returns the metrics: BLEU of the set, mean ROUGE, loss in nats a token, and its perplexity.
+    """
+    records = {row["id"]: from_row(row) for row in read_lines(prepared / "held_out.jsonl")}
+    examples = read_examples(tokens / "held_out.parquet")
+    tokenizer = load_tokenizer(base)
+    model = load_for_answers(base, adapter)
+    losses = reference_losses(model, examples, batch_size=settings.batch_size)
+    answers = generate_answers(
+        model,
+        tokenizer,
+        [_prompt_ids(example) for example in examples],
+        max_new_tokens=settings.max_new_tokens,
+        batch_size=settings.batch_size,
+        stop=stop_tokens(base, tokenizer),
+    )
+    references = [records[example["id"]].answer for example in examples]
+    overlap = score_overlap(answers, references, settings.language)
+    write_lines(
+        out / ITEMS,
+        (
+            {
+                "id": example["id"],
+                "prompt": records[example["id"]].prompt[-1]["content"],
+                "reference": reference,
+                "answer": answer,
+                **{name: overlap.rouge[name][index] for name in TYPES},
+                "loss": losses[index][0] / losses[index][1],
+                "tokens": losses[index][1],
+            }
+            for index, (example, reference, answer) in enumerate(
+                zip(examples, references, answers, strict=True)
+            )
+        ),
+    )
+    return {
+        "counts": {"items": len(examples)},
+        "metrics": _metrics(overlap, losses),
+        "bleu_signature": overlap.bleu_signature,
+        "language": overlap.language,
+    }
+
+
+def _prompt_ids(example: dict[str, Any]) -> list[int]:
+    """The tokens before the first learned one: what training put in front of the answer."""
+    learned = [label != IGNORED for label in example["labels"]]
+    ids: list[int] = example["input_ids"][: learned.index(True)]
+    return ids
+
+
+def _metrics(overlap: Overlap, losses: list[tuple[float, int]]) -> dict[str, float]:
+    loss = sum(total for total, _ in losses) / sum(count for _, count in losses)
+    means = {name: sum(overlap.rouge[name]) / len(losses) for name in TYPES}
+    return {"bleu": overlap.bleu, **means, "loss": loss, "perplexity": math.exp(loss)}

@@ -1,0 +1,63 @@
+"""What a piece of work costs: seconds and peak memory."""
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+_GIB = 2**30
+
+
+@dataclass
+class Cost:
+    """Filled in when the measured block ends."""
+
+    seconds: float = 0.0
+    peak_memory_gib: float = 0.0  # of this process, in RAM
+    peak_gpu_memory_gib: float = 0.0  # allocated by torch on the current GPU
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the figures under their names, rounded to what can be measured."""
+        return {name: round(value, 3) for name, value in asdict(self).items()}
+
+
+@contextmanager
+def measured() -> Iterator[Cost]:
+    """Measure the block. On Linux the RAM peak is the block's, elsewhere the process's so far."""
+    cost = Cost()
+    _reset_peaks()
+    start = time.monotonic()
+    yield cost
+    cost.seconds = time.monotonic() - start
+    cost.peak_memory_gib = _peak_memory() / _GIB
+    cost.peak_gpu_memory_gib = _peak_gpu_memory() / _GIB
+
+
+def _reset_peaks() -> None:
+    peak = Path("/proc/self/clear_refs")
+    if peak.exists():
+        peak.write_text("5")  # resets VmHWM, see proc(5)
+    if _cuda_in_use():
+        sys.modules["torch"].cuda.reset_peak_memory_stats()
+
+
+def _peak_memory() -> int:
+    status = Path("/proc/self/status")
+    if status.exists():
+        kib = status.read_text().partition("VmHWM:")[2].split()[0]
+        return int(kib) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _peak_gpu_memory() -> int:
+    return int(sys.modules["torch"].cuda.max_memory_allocated()) if _cuda_in_use() else 0
+
+
+def _cuda_in_use() -> bool:
+    """Ask without importing torch, which a stage that only reads text need not wait for."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_initialized()

@@ -1,0 +1,1 @@
+"""The base model: find it, load it, quantize it, attach the adapter."""

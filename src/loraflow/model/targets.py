@@ -1,0 +1,73 @@
+"""Which modules of a model can carry an adapter, read from its files without loading it."""
+
+import json
+import re
+import struct
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from loraflow.errors import UserError
+
+Shapes = Mapping[str, tuple[int, int]]  # module name -> (out, in) of its weight
+
+
+def linear_modules(folder: Path) -> Shapes:
+    """Return the shapes of all matrices that LoRA can sit beside, from the safetensors headers.
+
+    Embeddings and the output layer are left out, as in PEFT's "all-linear".
+    """
+    shapes: dict[str, tuple[int, int]] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        for name, entry in _read_header(file).items():
+            module, _, parameter = name.rpartition(".")
+            if parameter == "weight" and len(entry["shape"]) == 2 and not _is_vocabulary(module):  # noqa: PLR2004 - a matrix
+                rows, columns = entry["shape"]
+                shapes[module] = (rows, columns)
+    return shapes
+
+
+def require_targets(target_modules: list[str] | str, modules: Shapes) -> list[str]:
+    """Return the modules that `adapter.target_modules` names.
+
+    Raises:
+        UserError: if a name matches nothing; lists what there is.
+    """
+    wanted = [target_modules] if isinstance(target_modules, str) else target_modules
+    missing = [name for name in wanted if not any(_matches(name, module) for module in modules)]
+    if missing:
+        endings = sorted({module.rpartition(".")[2] for module in modules})
+        close = get_close_matches(missing[0], endings, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise UserError(
+            f"adapter.target_modules={target_modules}: {', '.join(missing)} matches no module "
+            f"of this model{hint}; choose from {', '.join(endings)}"
+        )
+    return [module for module in modules if any(_matches(name, module) for name in wanted)]
+
+
+def _matches(target: str, module: str) -> bool:
+    """Match as PEFT does: a name ends the module's name, a regular expression covers all of it."""
+    if target in ("all-linear", module) or module.endswith(f".{target}"):
+        return True
+    try:
+        return re.fullmatch(target, module) is not None
+    except re.error as error:
+        raise UserError(
+            f"adapter.target_modules={target} is no regular expression: {error}; "
+            "set it to a name, a list of names or a valid pattern"
+        ) from error
+
+
+def _is_vocabulary(module: str) -> bool:
+    last = module.rpartition(".")[2]
+    return "embed" in last or last in ("lm_head", "wte", "wpe")
+
+
+def _read_header(file: Path) -> dict[str, dict[str, list[int]]]:
+    """Read a safetensors header: 8 bytes of length, little-endian, then JSON."""
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header: dict[str, dict[str, list[int]]] = json.loads(stream.read(length))
+    header.pop("__metadata__", None)
+    return header

@@ -1,0 +1,74 @@
+"""What can be known before anything starts: files, folders, disk, and what cannot run here."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from loraflow.config import Config
+from loraflow.data.prepare import probe
+from loraflow.errors import UserError
+from loraflow.model.source import BaseModel
+from loraflow.model.targets import linear_modules, require_targets
+
+_MIB = 2**20
+_WORKING_ROOM = 64 * _MIB  # records, tokens, items and logs of one experiment
+_BYTES_PER_PARAMETER = 4  # the adapter is kept in float32
+_COPIES = 2  # in the store and in MLflow
+
+
+def check_machine(config: Config) -> None:
+    """Check data, folders and options; takes a second or two and loads no model.
+
+    Raises:
+        UserError: names the key, its value and the fix.
+    """
+    if config.data.path is not None:
+        probe(config.data)
+    _require_writable("store", config.store)
+    _require_writable("model.cache", config.model.cache)
+    _require_room(config.store, _WORKING_ROOM)
+    if config.quantization.compute_dtype == "float16" and not _has_cuda():
+        raise UserError(
+            "quantization.compute_dtype='float16' needs a CUDA GPU, and this machine has none; "
+            "set quantization.compute_dtype=auto"
+        )
+
+
+def check_adapter(config: Config, base: BaseModel) -> None:
+    """Check the adapter against the base model's own files, without loading it.
+
+    Raises:
+        UserError: if target modules match nothing, or the adapter does not fit on the disk.
+    """
+    modules = linear_modules(base.folder)
+    targets = require_targets(config.adapter.target_modules, modules)
+    parameters = sum(config.adapter.r * sum(modules[target]) for target in targets)
+    _require_room(config.store, _WORKING_ROOM + parameters * _BYTES_PER_PARAMETER * _COPIES)
+
+
+def _require_writable(key: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{key}={folder} cannot be written: {error.strerror}; set {key}=FOLDER to one that can"
+        ) from error
+
+
+def _require_room(store: Path, needed: int) -> None:
+    free = shutil.disk_usage(store).free
+    if free < needed:
+        raise UserError(
+            f"store={store} has {free / _MIB:.0f} MiB free, and this run needs about "
+            f"{needed / _MIB:.0f} MiB; free space or set store=FOLDER on another disk"
+        )
+
+
+def _has_cuda() -> bool:
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # asks the driver, starts nothing
+    import torch  # noqa: PLC0415 - a second that only this question costs
+
+    return torch.cuda.is_available()

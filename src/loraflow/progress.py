@@ -1,0 +1,20 @@
+"""One look for every progress bar: what, how far, how fast, how long still."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Never
+
+from tqdm import tqdm
+
+
+@contextmanager
+def progress(what: str, total: int, unit: str) -> "Iterator[tqdm[Never]]":
+    """Show a bar for `total` units; call `.update(n)` on what is yielded."""
+    with tqdm(
+        total=total,
+        desc=f"{what:<18}",
+        unit=f" {unit}",
+        dynamic_ncols=sys.stderr.isatty(),
+    ) as bar:
+        yield bar

@@ -1,0 +1,110 @@
+"""Content-addressed stage outputs: a folder that exists is complete, named by what made it."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loraflow.errors import UserError
+from loraflow.files import read_json, write_json
+from loraflow.lock import locked
+from loraflow.measure import measured
+
+Summary = Mapping[str, Any]
+"""What a stage reports of its work: counts and metrics, as JSON values."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """The name of a stage output: a digest of everything that its content depends on."""
+
+    stage: str
+    digest: str
+    inputs: Mapping[str, Any]
+
+
+def make_key(stage: str, version: int, *, reads: Sequence[Key] = (), **inputs: Any) -> Key:
+    """Return the key of what `stage` makes of `inputs` (JSON values) and the outputs it reads.
+
+    Raise `version` when a change of code changes the output: older outputs are then left alone.
+    """
+    named = {"version": version, **inputs, "reads": {key.stage: key.digest for key in reads}}
+    text = json.dumps([stage, named], sort_keys=True, ensure_ascii=False)
+    return Key(stage, hashlib.sha256(text.encode()).hexdigest(), named)
+
+
+class Store:
+    """A folder of stage outputs, safe to share between processes and to delete."""
+
+    def __init__(self, root: Path) -> None:
+        """Keep outputs below `root`, which is made when the first one is."""
+        self.root = root.absolute()
+
+    def folder(self, key: Key) -> Path:
+        """Return where the output of `key` is, or will be."""
+        return self.root / key.stage / key.digest[:20]
+
+    def has(self, key: Key) -> bool:
+        """Tell whether the output of `key` is there, whole."""
+        return self.folder(key).is_dir()
+
+    def run(self, key: Key, stage: Callable[[Path], Summary]) -> Path:
+        """Return the output of `key`, made by `stage` unless it is there already.
+
+        `stage` fills the empty folder that it is given. The folder takes its final name only when
+        `stage` has returned and all is on disk, so a process killed at any moment leaves nothing
+        that passes for complete. A second process that wants the same output waits for the first.
+
+        Raises:
+            UserError: if the disk is full.
+        """
+        final = self.folder(key)
+        partial = final.with_name(f"{final.name}.partial")
+        with self.lock(key):
+            if not self.has(key):
+                shutil.rmtree(partial, ignore_errors=True)
+                with _disk_full_is_named(self.root):
+                    partial.mkdir(parents=True)
+                    with measured() as cost:
+                        summary = stage(partial)
+                    result = {"stage": key.stage, "key": key.digest, "inputs": key.inputs}
+                    write_json(partial / "result.json", {**result, **summary, **cost.as_dict()})
+                    _flush(partial)
+                    partial.rename(final)
+        return final
+
+    def result(self, key: Key) -> dict[str, Any]:
+        """Return the result.json of a finished output."""
+        result: dict[str, Any] = read_json(self.folder(key) / "result.json")
+        return result
+
+    def lock(self, key: Key) -> AbstractContextManager[None]:
+        """Hold `key` against other processes that would make the same output."""
+        return locked(self.root / "locks" / key.digest[:20])
+
+
+@contextmanager
+def _disk_full_is_named(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"store={root}: the disk is full ({error.filename or 'while writing'}); "
+            "free space or set store=FOLDER on another disk. What was finished is kept."
+        ) from error
+
+
+def _flush(folder: Path) -> None:
+    """Ask the system to have everything on disk before the folder gets its final name."""
+    for path in [*folder.rglob("*"), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)

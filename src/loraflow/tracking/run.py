@@ -1,0 +1,124 @@
+"""Opens the MLflow run of an experiment, and finds it again by its plan."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+
+from loraflow.config import Config, TrackingConfig
+from loraflow.lock import locked
+from loraflow.plan import Plan
+from loraflow.tracking.provenance import git_commit, library_versions
+
+log = logging.getLogger(__name__)
+
+PLAN_TAG = "loraflow.plan"
+_SECONDS_BETWEEN_WRITES = 5.0
+
+
+@dataclass
+class Run:
+    """An MLflow run: metrics are gathered and written a few seconds apart."""
+
+    client: MlflowClient
+    id: str
+    url: str
+    finished: bool = False  # an earlier run of the same plan, complete: nothing is left to log
+    _waiting: list[Metric] = field(default_factory=list)
+    _written: float = 0.0
+
+    def log_metric(self, name: str, value: float, step: int = 0) -> None:
+        """Log one metric; while the tracking server is away it is kept until later."""
+        self._waiting.append(Metric(name, value, int(time.time() * 1000), step))
+        if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
+            self._try_flush()
+
+    def flush(self) -> None:
+        """Write all metrics gathered so far.
+
+        Raises:
+            MlflowException: if the tracking server does not take them.
+        """
+        for start in range(0, len(self._waiting), 1000):  # the most that a batch may hold
+            self.client.log_batch(self.id, metrics=self._waiting[start : start + 1000])
+        self._waiting.clear()
+        self._written = time.monotonic()
+
+    def _try_flush(self) -> None:
+        try:
+            self.flush()
+        except MlflowException as error:
+            log.warning("MLflow does not answer, metrics are kept for later: %s", error)
+            self._written = time.monotonic()
+
+
+@contextmanager
+def open_run(config: Config, plan: Plan, *, name: str) -> Iterator[Run]:
+    """Yield the run of this plan: the finished one if there is one, else a new one.
+
+    A run that an earlier process left RUNNING when it was killed is marked KILLED. The caller
+    holds the plan's lock, so no living process on this machine is behind it.
+    """
+    client, experiment = _connect(config.tracking)
+    same_plan = client.search_runs([experiment], f"tags.`{PLAN_TAG}` = '{plan.experiment.digest}'")
+    for earlier in same_plan:
+        if earlier.info.status == "FINISHED":
+            yield Run(client, earlier.info.run_id, _url(config, earlier.info), finished=True)
+            return
+        if earlier.info.status == "RUNNING":
+            client.set_terminated(earlier.info.run_id, "KILLED")
+    tags = {PLAN_TAG: plan.experiment.digest, **_provenance(config, plan)}
+    with mlflow.start_run(
+        experiment_id=experiment, run_name=name, tags=tags, log_system_metrics=True
+    ) as active:
+        run = Run(client, active.info.run_id, _url(config, active.info))
+        yield run
+        run.flush()
+
+
+def _connect(tracking: TrackingConfig) -> tuple[MlflowClient, str]:
+    """Return a client and the experiment's id, made at first use."""
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # importing it sets INFO
+    mlflow.set_tracking_uri(tracking.uri)
+    mlflow.set_system_metrics_sampling_interval(5)  # type: ignore[no-untyped-call]
+    client = mlflow.MlflowClient()
+    with locked(_first_use_lock(tracking)):  # two first uses at once break the database
+        found = client.get_experiment_by_name(tracking.experiment)
+        if found is not None:
+            return client, found.experiment_id
+        location = None if tracking.artifacts is None else _artifact_uri(tracking.artifacts)
+        return client, client.create_experiment(tracking.experiment, artifact_location=location)
+
+
+def _first_use_lock(tracking: TrackingConfig) -> Path:
+    database = tracking.uri.removeprefix("sqlite:///")
+    folder = Path(database).parent if database != tracking.uri else Path("mlruns")
+    return folder / ".lock"
+
+
+def _artifact_uri(artifacts: str) -> str:
+    return artifacts if "://" in artifacts else Path(artifacts).absolute().as_uri()
+
+
+def _url(config: Config, info: Any) -> str:
+    return f"{config.tracking.ui}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
+
+
+def _provenance(config: Config, plan: Plan) -> dict[str, str]:
+    """What, beside the config, it takes to run this again."""
+    keys = {f"loraflow.key.{name}": digest for name, digest in plan.digests().items()}
+    versions = {f"version.{name}": version for name, version in library_versions().items()}
+    return {
+        **keys,
+        **versions,
+        "loraflow.data_fingerprint": plan.data_fingerprint,
+        "mlflow.source.git.commit": git_commit(),
+    }

@@ -1,0 +1,1 @@
+"""Trains the adapter: the stage, TRL's trainer with our loss, and what it reports."""

@@ -1,0 +1,76 @@
+"""What a training reports while it runs: a bar, a history file, and each metric to the tracker."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Never, TextIO
+
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+Log = Callable[[str, float, int], None]
+"""Takes the name of a metric, its value and the step."""
+
+_NAMES = {
+    "loss": "train/loss",
+    "learning_rate": "train/learning_rate",
+    "grad_norm": "train/gradient_norm",
+}
+
+
+class Report(TrainerCallback):  # type: ignore[misc]  # transformers comes without types
+    """Writes each step's metrics to history.jsonl, hands them to `log`, and moves the bar."""
+
+    def __init__(
+        self, *, history: TextIO, bar: "tqdm[Never]", tokens_read: Callable[[], int], log: Log
+    ) -> None:
+        """Report to `history`, `bar` and `log`; `tokens_read` counts real tokens so far."""
+        self._history = history
+        self._bar = bar
+        self._tokens_read = tokens_read
+        self._log = log
+        self._tokens_before = 0
+        self._started = 0.0
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Start the clock of an optimizer step."""
+        self._started = time.monotonic()
+        self._tokens_before = self._tokens_read()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Report an optimizer step."""
+        metrics = {
+            _NAMES[key]: float(value) for key, value in (logs or {}).items() if key in _NAMES
+        }
+        if "train/loss" not in metrics:
+            return  # the trainer's closing summary
+        seconds = time.monotonic() - self._started
+        metrics["train/tokens_per_second"] = (self._tokens_read() - self._tokens_before) / seconds
+        for name, value in metrics.items():
+            self._log(name, value, state.global_step)
+        self._history.write(json.dumps({"step": state.global_step, **metrics}) + "\n")
+        self._history.flush()
+        self._bar.set_postfix_str(
+            f"loss {metrics['train/loss']:.3f}, {metrics['train/tokens_per_second']:.0f} tokens/s"
+        )
+        self._bar.update(state.global_step - self._bar.n)
+
+
+def replay_history(path: Path, log: Log) -> None:
+    """Hand the metrics of a finished training to `log`, as if it ran again."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            metrics = json.loads(line)
+            step = metrics.pop("step")
+            for name, value in metrics.items():
+                log(name, value, step)
