@@ -28,10 +28,10 @@ def experiment(name: str, settings: dict[str, Any]) -> tuple[Comparison, dict[st
 
     config = load_config(settings)
     store = Store(config.store)
-    base = Task(find_base, name="find base model", persist_result=False)(
+    base = Task(find_base, name="base model", task_run_name="base model", persist_result=False)(
         config.model, config.quantization
     )
-    check_adapter(config, base)
+    check_adapter(config, base.folder)
     plan = make_plan(config, base)
     with store.lock(plan.experiment), open_run(config, plan, name=name) as run:
         outputs = run_stages(config, plan, store, base, run.log_metric)
@@ -40,7 +40,9 @@ def experiment(name: str, settings: dict[str, Any]) -> tuple[Comparison, dict[st
             from loraflow.tracking.record import record_experiment
 
             record_experiment(run, config, plan, store, base=base, comparison=comparison)
-    create_markdown_artifact(comparison.as_markdown(run.url), key="experiment-result")
+    create_markdown_artifact(
+        f"{comparison.as_markdown()}\n\n[The run in MLflow]({run.url})", key="experiment-result"
+    )
     return comparison, {"MLflow run": run.url, "adapter": str(outputs.adapter / "adapter")}
 
 

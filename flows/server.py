@@ -47,8 +47,8 @@ def prefect_api() -> Iterator["Api"]:
         )
     try:
         yield Api(f"http://{HOST}:{port}/api", server)
-        _drain()
     finally:
+        _drain()
         server.terminate()
         server.wait()
 

@@ -65,7 +65,7 @@ def _run_stage(store: Store, key: Key, work: Callable[..., Summary], arm: str = 
         log.info("%-15s done in %.0f s", title, store.result(key)["seconds"])
         return folder
 
-    Task(stage, name=title, persist_result=False)(key.digest)
+    Task(stage, name=title, task_run_name=title, persist_result=False)(key.digest)
     return folder
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from loraflow.config import Config
 from loraflow.data.prepare import probe
 from loraflow.errors import UserError
-from loraflow.model.source import BaseModel
+from loraflow.model.source import folder_at_hand
 from loraflow.model.targets import linear_modules, require_targets
 
 _MIB = 2**20
@@ -33,15 +33,17 @@ def check_machine(config: Config) -> None:
             "quantization.compute_dtype='float16' needs a CUDA GPU, and this machine has none; "
             "set quantization.compute_dtype=auto"
         )
+    if (base := folder_at_hand(config.model)) is not None:
+        check_adapter(config, base)
 
 
-def check_adapter(config: Config, base: BaseModel) -> None:
-    """Check the adapter against the base model's own files, without loading it.
+def check_adapter(config: Config, base: Path) -> None:
+    """Check the adapter against the files of the base model, without loading it.
 
     Raises:
         UserError: if target modules match nothing, or the adapter does not fit on the disk.
     """
-    modules = linear_modules(base.folder)
+    modules = linear_modules(base)
     targets = require_targets(config.adapter.target_modules, modules)
     parameters = sum(config.adapter.r * sum(modules[target]) for target in targets)
     _require_room(config.store, _WORKING_ROOM + parameters * _BYTES_PER_PARAMETER * _COPIES)

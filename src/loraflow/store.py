@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from loraflow.errors import UserError
 from loraflow.files import read_json, write_json
 from loraflow.lock import locked
 from loraflow.measure import measured
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Summary = Mapping[str, Any]
 """What a stage reports of its work: counts and metrics, as JSON values."""
@@ -93,12 +97,13 @@ class Store:
 def _disk_full_is_named(root: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except (OSError, SafetensorError) as error:
+        # safetensors wraps the system's error in its own, as text
+        if getattr(error, "errno", None) not in _FULL and "No space left" not in str(error):
             raise
         raise UserError(
-            f"store={root}: the disk is full ({error.filename or 'while writing'}); "
-            "free space or set store=FOLDER on another disk. What was finished is kept."
+            f"store={root}: the disk is full; free space or set store=FOLDER on another disk. "
+            "Finished stages are kept: the same command goes on after the last of them."
         ) from error
 
 

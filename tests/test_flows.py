@@ -1,0 +1,201 @@
+"""The whole road, as a user walks it: the command, the store, MLflow, Prefect's history."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+class Project:
+    """A place for runs, apart from the developer's own."""
+
+    def __init__(self, overrides: list[str], folder: Path) -> None:
+        self.folder = folder
+        self.command = [sys.executable, "-m", "flows.experiment", *overrides]
+        self.environment = {**os.environ, "PREFECT_HOME": str(folder / "prefect")}
+        self.environment.pop("PREFECT_API_URL", None)
+
+    def run(self, *overrides: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*self.command, *overrides],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    def start(self, *overrides: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [*self.command, *overrides],
+            cwd=ROOT,
+            env=self.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def prefect(self, query: str) -> list[tuple[Any, ...]]:
+        with sqlite3.connect(self.folder / "prefect" / "prefect.db") as database:
+            return database.execute(query).fetchall()
+
+    def mlflow_runs(self) -> list[Any]:
+        client = mlflow.MlflowClient(f"sqlite:///{self.folder / 'mlruns' / 'mlflow.db'}")
+        experiment = client.get_experiment_by_name("loraflow")
+        return list(client.search_runs([experiment.experiment_id])) if experiment else []
+
+
+@pytest.fixture(scope="module")
+def project(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    folder = tmp_path_factory.mktemp("project")
+    overrides = [
+        "model=folder",
+        f"model.location={tiny_folder}",
+        "model.name=tiny",
+        f"model.cache={folder / 'models'}",
+        f"store={folder / 'store'}",
+        f"tracking.uri=sqlite:///{folder / 'mlruns' / 'mlflow.db'}",
+        f"tracking.artifacts={folder / 'mlruns' / 'artifacts'}",
+        "train=smoke",
+        "data.train_rows=64",
+        "data.held_out_rows=8",
+        "evaluate.max_new_tokens=4",
+    ]
+    return Project(overrides, folder)
+
+
+@pytest.fixture(scope="module")
+def first(project: Project) -> "subprocess.CompletedProcess[str]":
+    """The first run, which the tests below look at."""
+    return project.run()
+
+
+def test_run_ends_well_and_says_where_everything_is(
+    first: "subprocess.CompletedProcess[str]",
+) -> None:
+    assert first.returncode == 0, first.stderr
+    assert "Base against tuned on 8 held-out rows" in first.stdout
+    assert "rougeL" in first.stdout
+    assert "make ui" in first.stdout
+
+
+def test_mlflow_has_all_it_takes_to_compare_and_to_repeat(
+    first: "subprocess.CompletedProcess[str]", project: Project
+) -> None:
+    (run,) = project.mlflow_runs()
+    assert run.info.status == "FINISHED"
+    assert run.data.params["adapter.target_modules"] == "[q_proj,k_proj,v_proj,o_proj]"
+    assert run.data.params["train.max_steps"] == "4"
+    metrics = run.data.metrics
+    assert {"train/loss", "train/learning_rate", "train/gradient_norm"} <= metrics.keys()
+    assert {"evaluate/rougeL", "evaluate_base/rougeL", "compare/rougeL_low"} <= metrics.keys()
+    assert metrics["train/lora_parameters"] == metrics["train/trainable_parameters"] > 0
+    assert {"loraflow.plan", "loraflow.data_fingerprint"} <= run.data.tags.keys()
+    assert [data.dataset.name for data in run.inputs.dataset_inputs] == [
+        "pydoc train",
+        "pydoc held_out",
+    ]
+    assert len(run.outputs.model_outputs) == 1
+
+
+def test_mlflow_has_every_answer_and_the_adapter(
+    first: "subprocess.CompletedProcess[str]", project: Project
+) -> None:
+    (run,) = project.mlflow_runs()
+    artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
+    table = json.loads((artifacts / "evaluate" / "items.json").read_text())
+    assert {"prompt", "reference", "base_answer", "tuned_answer"} <= set(table["columns"])
+    assert len(table["data"]) == 8
+    assert (artifacts / "config.yaml").is_file()
+    assert list((artifacts.parents[1]).rglob("adapter_model.safetensors"))
+
+
+def test_prefect_shows_the_stages_and_the_result(
+    first: "subprocess.CompletedProcess[str]", project: Project
+) -> None:
+    assert project.prefect("select state_name from flow_run") == [("Completed",)]
+    names = {name for (name,) in project.prefect("select name from task_run")}
+    assert names == {
+        "base model",
+        "prepare",
+        "tokenize",
+        "evaluate base",
+        "train",
+        "evaluate tuned",
+    }
+    ((artifact,),) = project.prefect("select data from artifact")
+    assert "| rougeL |" in artifact
+    assert "/runs/" in artifact
+
+
+def test_second_run_reuses_everything_and_adds_no_mlflow_run(
+    first: "subprocess.CompletedProcess[str]", project: Project
+) -> None:
+    second = project.run()
+    assert second.returncode == 0, second.stderr
+    assert second.stderr.count("reused") == 5
+    assert len(project.mlflow_runs()) == 1
+    cached = project.prefect("select count(*) from task_run where state_name = 'Cached'")
+    assert cached == [(5,)]
+
+
+def test_user_error_in_a_stage_is_short_and_fails_the_flow(
+    first: "subprocess.CompletedProcess[str]", project: Project
+) -> None:
+    failed = project.run("adapter.target_modules=[q_porj]")
+    assert failed.returncode == 2
+    assert "did you mean q_proj" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert ("Failed",) in project.prefect("select state_name from flow_run")
+
+
+def test_killed_run_leaves_nothing_behind_and_the_same_command_completes_it(
+    first: "subprocess.CompletedProcess[str]", project: Project
+) -> None:
+    longer = ["adapter.r=2", "train.max_steps=150"]
+    killed = project.start(*longer)
+    partial = wait_for(lambda: in_training(project), "a first training step")
+    children = psutil.Process(killed.pid).children()
+    killed.kill()
+    killed.wait()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert children
+    assert not alive  # the temporary Prefect server ends by itself
+    assert sorted(run.info.status for run in project.mlflow_runs()) == ["FINISHED", "RUNNING"]
+
+    again = project.run(*longer)
+    assert again.returncode == 0, again.stderr
+    assert not partial.exists()
+    assert sorted(run.info.status for run in project.mlflow_runs()) == [
+        "FINISHED",
+        "FINISHED",
+        "KILLED",
+    ]
+
+
+def in_training(project: Project) -> Path | None:
+    """The folder of a training that has reported a step."""
+    for history in (project.folder / "store" / "train").glob("*.partial/history.jsonl"):
+        if history.stat().st_size:
+            return history.parent
+    return None
+
+
+def wait_for(condition: Callable[[], Path | None], what: str) -> Path:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise TimeoutError(f"waited in vain for {what}")
