@@ -5,14 +5,14 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import hydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from loraflow.check import known_keys, load_config, nearest
+from loraflow.check import flatten, known_keys, load_config, nearest
 from loraflow.config import Config
 from loraflow.errors import UserError
 
@@ -55,11 +55,26 @@ def _compose() -> list[dict[str, Any]]:
     def collect(config: DictConfig) -> None:
         composed.append(config)  # run outside Hydra, whose error report would come first
 
+    sys.argv[1:] = [_readable(argument) for argument in sys.argv[1:]]
     try:
         collect()
-        return [to_settings(config) for config in composed]
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(_explain(error)) from error
+    return [to_settings(config) for config in composed]
+
+
+def _readable(argument: str) -> str:
+    """Quote a plain value such as 数据.json, which Hydra's grammar takes for no word.
+
+    Raises:
+        UserError: for a group set to null, which Hydra reports without naming the group.
+    """
+    key, equals, value = argument.partition("=")
+    if value == "null" and key != "experiment" and (CONF / key).is_dir():
+        raise UserError(_unknown_choice(f"{key}/{value}"))
+    if value.isascii() or value[0] in "'\"[{":
+        return argument
+    return f"{key}{equals}'{value}'"
 
 
 def to_settings(composed: DictConfig) -> dict[str, Any]:
@@ -68,11 +83,17 @@ def to_settings(composed: DictConfig) -> dict[str, Any]:
     Raises:
         UserError: names every key that only the user can fill in.
     """
-    if missing := sorted(OmegaConf.missing_keys(composed)):
+    unresolved = flatten(_plain(composed, resolve=False))
+    if missing := [key for key, value in unresolved.items() if value == "???"]:
         raise UserError("; ".join(f"{key} has no value: set {key}=VALUE" for key in missing))
-    settings = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(settings, dict)  # the root of conf/config.yaml is a mapping
-    return {str(key): value for key, value in settings.items()}
+    try:
+        return _plain(composed, resolve=True)
+    except InterpolationResolutionError as error:
+        raise UserError(_explain(error)) from error
+
+
+def _plain(composed: DictConfig, *, resolve: bool) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=resolve))
 
 
 def _explain(error: BaseException) -> str:

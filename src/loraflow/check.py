@@ -114,7 +114,7 @@ def _describe(details: ErrorDetails) -> str:
         choices = re.findall(r"'([^']*)'", context["expected"])
         close = nearest(str(value), choices)
         return f"{key}={value!r} is unknown{close}; choose from {', '.join(choices)}"
-    wanted = _WANTED.get(kind, details["msg"] + "; change {key}").format(key=key, **context)
+    wanted = _WANTED[kind].format(key=key, **context) if kind in _WANTED else details["msg"]
     return f"{key}={value!r} {wanted}" if kind != "missing" else f"{key} {wanted}"
 
 

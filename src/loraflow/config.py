@@ -6,17 +6,30 @@ A section checks its own limits; `loraflow.check` reports every fault of a whole
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 _STRICT = ConfigDict(extra="forbid")
 
-PositiveInt = Annotated[int, Field(ge=1)]
+PositiveInt = Annotated[int, Field(ge=1, strict=True)]  # strict: true is not 1
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 Text = Annotated[str, Field(min_length=1)]
-UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+
+
+def _expand_user(path: object) -> object:
+    if not path:
+        raise ValueError("must be a path")
+    if not isinstance(path, str):
+        return path
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # ~name of a user who does not exist
+        raise ValueError(str(error)) from error
+
+
+UserPath = Annotated[Path, BeforeValidator(_expand_user)]
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -78,15 +91,15 @@ class QuantizationConfig:
 class TrainConfig:
     """Supervised fine-tuning; names and meanings are those of TRL's SFTConfig."""
 
-    max_length: Annotated[int, Field(ge=8)]  # tokens of prompt and answer
+    max_length: Annotated[int, Field(ge=8, strict=True)]  # tokens of prompt and answer
     num_train_epochs: PositiveFloat
-    max_steps: Annotated[int, Field(ge=1)] | None  # wins over num_train_epochs
+    max_steps: PositiveInt | None  # wins over num_train_epochs
     per_device_train_batch_size: PositiveInt
     gradient_accumulation_steps: PositiveInt
     learning_rate: PositiveFloat
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"]
-    warmup_steps: Annotated[int, Field(ge=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
+    warmup_steps: Annotated[int, Field(ge=0, strict=True)]
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     max_grad_norm: PositiveFloat
     optim: Literal[
         "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor", "sgd"

@@ -28,9 +28,12 @@ def read_json(path: Path) -> Any:
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write one JSON object a line and return how many."""
+    """Write one JSON object a line and return how many.
+
+    Half a surrogate pair, which UTF-8 cannot hold, is written as its JSON escape.
+    """
     count = 0
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1

@@ -1,5 +1,6 @@
 """What a piece of work costs: seconds and peak memory."""
 
+import gc
 import resource
 import sys
 import time
@@ -28,6 +29,7 @@ class Cost:
 def measured() -> Iterator[Cost]:
     """Measure the block. On Linux the RAM peak is the block's, elsewhere the process's so far."""
     cost = Cost()
+    gc.collect()  # what came before, a trainer and its cycles say, is not this block's memory
     _reset_peaks()
     start = time.monotonic()
     yield cost

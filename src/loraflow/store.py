@@ -38,7 +38,7 @@ def make_key(stage: str, version: int, *, reads: Sequence[Key] = (), **inputs: A
 
     Raise `version` when a change of code changes the output: older outputs are then left alone.
     """
-    named = {"version": version, **inputs, "reads": {key.stage: key.digest for key in reads}}
+    named = {"version": version, **inputs, "reads": [[key.stage, key.digest] for key in reads]}
     text = json.dumps([stage, named], sort_keys=True, ensure_ascii=False)
     return Key(stage, hashlib.sha256(text.encode()).hexdigest(), named)
 
@@ -70,17 +70,16 @@ class Store:
         """
         final = self.folder(key)
         partial = final.with_name(f"{final.name}.partial")
-        with self.lock(key):
+        with _disk_full_is_named(self.root), self.lock(key):
             if not self.has(key):
                 shutil.rmtree(partial, ignore_errors=True)
-                with _disk_full_is_named(self.root):
-                    partial.mkdir(parents=True)
-                    with measured() as cost:
-                        summary = stage(partial)
-                    result = {"stage": key.stage, "key": key.digest, "inputs": key.inputs}
-                    write_json(partial / "result.json", {**result, **summary, **cost.as_dict()})
-                    _flush(partial)
-                    partial.rename(final)
+                partial.mkdir(parents=True)
+                with measured() as cost:
+                    summary = stage(partial)
+                result = {"stage": key.stage, "key": key.digest, "inputs": key.inputs}
+                write_json(partial / "result.json", {**result, **summary, **cost.as_dict()})
+                _flush(partial)
+                partial.rename(final)
         return final
 
     def result(self, key: Key) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from loraflow.config import DataConfig
 from loraflow.data.records import Message, Record, Rejected
@@ -19,6 +20,8 @@ def clean_rows(rows: Iterable[Row], data: DataConfig) -> Iterator[Row]:
             if isinstance(cleaned, Rejected):
                 break
             cleaned = operator(cleaned)
+        if isinstance(cleaned, Rejected) and isinstance(row, Record):
+            cleaned = replace(cleaned, original=list(row.messages))  # as read, not as tidied
         yield cleaned
 
 
@@ -61,4 +64,4 @@ def _drop_copies() -> Operator:
 
 
 def _reject(record: Record, operator: str, value: object, threshold: object) -> Rejected:
-    return Rejected(record.line, operator, value, threshold, list(record.messages))
+    return Rejected(record.line, operator, value, threshold, original=None)

@@ -29,6 +29,11 @@ def prepare(data: DataConfig, *, out: Path) -> dict[str, Any]:
     split = split_records(
         kept, held_out_rows=data.held_out_rows, train_rows=data.train_rows, seed=data.split_seed
     )
+    if not split.held_out:
+        raise UserError(
+            f"data.held_out_rows={data.held_out_rows} is smaller than every group of rows that "
+            "share a prompt, and a group is not torn apart; raise it"
+        )
     write_lines(out / "train.jsonl", (record.as_row() for record in split.train))
     write_lines(out / "held_out.jsonl", (record.as_row() for record in split.held_out))
     write_lines(out / "rejected.jsonl", (row.as_row() for row in rejected))

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from loraflow.data.records import Message, Record, Rejected
 from loraflow.errors import UserError
 
 Row = Record | Rejected
+
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def read_rows(data: DataConfig) -> Iterator[Row]:
@@ -41,10 +44,13 @@ def _read_alpaca(data: DataConfig) -> Iterator[Row]:
 def _from_alpaca(item: Any, line: int) -> Row:
     if not isinstance(item, dict):
         return Rejected(line, "schema", type(item).__name__, "an object", item)
-    texts = {key: item.get(key) or "" for key in ("system", "instruction", "input", "output")}
-    history = item.get("history") or []
+    present = {key: value for key, value in item.items() if value is not None}
+    texts = {key: present.get(key, "") for key in ("system", "instruction", "input", "output")}
+    history = present.get("history", [])
     if not all(isinstance(text, str) for text in texts.values()) or not _is_history(history):
         return Rejected(line, "schema", sorted(item), "text in every field", item)
+    if _LONE_SURROGATE.search("".join([*texts.values(), *chain(*history)])):
+        return Rejected(line, "unicode", "half a surrogate pair", "valid Unicode", item)
     if "instruction" not in item or "output" not in item:
         return Rejected(line, "schema", sorted(item), ["instruction", "output"], item)
     turns = [*history, ["\n".join(filter(None, (texts["instruction"], texts["input"]))), ""]]
@@ -73,7 +79,7 @@ def _read_objects(path: Path) -> Iterator[tuple[int, Any]]:
         return
     try:
         items = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits
         raise UserError(
             f"data.path={path} is not JSON: {error}; "
             "mend the file, or name it .jsonl if it has one object a line"
@@ -92,13 +98,15 @@ def _read_json_lines(text: str) -> Iterator[tuple[int, Any]]:
             continue
         try:
             yield number, json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # also a number of 5,000 digits
             yield number, Rejected(number, "json", str(error), "one JSON object a line", line)
 
 
 def _read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"data.path={path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(
             f"data.path={path} is not UTF-8: byte 0x{error.object[error.start]:02x} "

@@ -23,17 +23,22 @@ def split_records(
     """Split by prompt: groups of rows with one normalized prompt never straddle the two sides.
 
     A group's place follows from a hash of its prompt and the seed, not from its position, so rows
-    added to a file do not shuffle the others. A group that would overfill the held-out side goes to
-    the training side.
+    added to a file do not move others from training to the held-out side. The held-out side ends
+    before the first group that would overfill it, so it may be a little smaller than asked for.
     """
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         groups[_normalized_prompt(record)].append(record)
     train: list[Record] = []
     held_out: list[Record] = []
+    full = False
     for prompt in sorted(groups, key=lambda prompt: _place(prompt, seed)):
-        fits = len(held_out) + len(groups[prompt]) <= held_out_rows
-        (held_out if fits else train).extend(groups[prompt])
+        group = groups[prompt]
+        if len(group) > held_out_rows:  # never fits, whatever else there is
+            train.extend(group)
+            continue
+        full = full or len(held_out) + len(group) > held_out_rows
+        (train if full else held_out).extend(group)
     limit = len(train) if train_rows is None else train_rows
     return Split(train[:limit], held_out, train[limit:])
 
