@@ -17,7 +17,9 @@ run: install  ## one experiment: clean, train, evaluate base and tuned, log   (A
 	@$(BIN)/python -m flows.experiment $(ARGS)
 
 ui: install  ## MLflow on http://127.0.0.1:5000: runs, metrics, answers, adapters   (PORT=...)
-	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) \
+	@echo "MLflow: http://127.0.0.1:$(PORT) (Ctrl-C ends it)"
+	@PYTHONWARNINGS=ignore MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+	  $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 --uvicorn-opts "--log-level warning" \
 	  --backend-store-uri sqlite:///mlruns/mlflow.db --default-artifact-root mlruns/artifacts
 
 dashboard: install  ## Prefect on http://127.0.0.1:4200: flows, stages, logs, results
@@ -41,9 +43,12 @@ lock: install  ## write what is installed to requirements.lock
 clean:  ## delete stage outputs and caches; MLflow runs, Prefect's history and models stay
 	rm -rf store .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
+# Two terminals may both find that there is something to install.
+ALONE := $(shell command -v flock > /dev/null && echo flock .venv/lock)
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "loraflow needs Python 3.11 or newer; say which: make PYTHON=python3.12")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
+	@mkdir -p .venv
+	$(ALONE) sh -ec '$(PYTHON) -m venv .venv; $(PIP) -r requirements.lock; \
+	  $(PIP) --no-deps --no-build-isolation --editable .; touch $@'

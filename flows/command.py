@@ -41,8 +41,6 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a dead server is soon known
-    if not sys.stderr.isatty():  # a nightly job's log wants a line now and then
-        os.environ.setdefault("TQDM_MININTERVAL", "10")
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
 
 

@@ -3,6 +3,8 @@
 python -m flows.experiment adapter.r=16 quantization=none
 """
 
+import logging
+import os
 from typing import Any
 
 from prefect import Task, flow
@@ -14,11 +16,14 @@ from flows.server import prefect_api
 from flows.stages import run_stages
 from loraflow.check import dump_config, load_config
 from loraflow.compare.base_vs_tuned import Comparison, compare
+from loraflow.compare.terminal import show_comparison
 from loraflow.config import Config
 from loraflow.model.source import find_base
 from loraflow.plan import make_plan
 from loraflow.preflight import check_adapter, check_machine
 from loraflow.store import Store
+
+log = logging.getLogger("loraflow")
 
 
 @flow(name="experiment", flow_run_name="{name}", persist_result=False)
@@ -41,9 +46,11 @@ def experiment(name: str, settings: dict[str, Any]) -> tuple[Comparison, dict[st
 
             record_experiment(run, config, plan, store, base=base, comparison=comparison)
     create_markdown_artifact(
-        f"{comparison.as_markdown()}\n\n[The run in MLflow]({run.url})", key="experiment-result"
+        f"{comparison.as_markdown()}\n\n[The run in MLflow]({run.url})",
+        key="experiment-result",
+        description="Base against tuned",
     )
-    return comparison, {"MLflow run": run.url, "adapter": str(outputs.adapter / "adapter")}
+    return comparison, {"MLflow run": run.url, "adapter": os.path.relpath(outputs.adapter)}
 
 
 def main() -> None:
@@ -54,27 +61,23 @@ def main() -> None:
 def _run(config: Config) -> None:
     with prefect_api() as api:
         check_machine(config)
+        log.info("%s, %s data", _name(config), config.data.format)
         with temporary_settings({PREFECT_API_URL: api.wait()}):
             comparison, places = experiment(_name(config), dump_config(config))
-    _show(comparison, places)
+    show_comparison(comparison, {**places, **_next_steps(config)})
 
 
 def _name(config: Config) -> str:
     return f"{config.model.name} r={config.adapter.r} {config.quantization.method}"
 
 
-def _show(comparison: Comparison, places: dict[str, str]) -> None:
-    from loraflow.compare.terminal import show_comparison
-
-    show_comparison(
-        comparison,
-        {
-            **places,
-            "look at it": "make ui         (MLflow: metrics, every answer, the adapter)",
-            "": "make dashboard  (Prefect: this run, its stages and logs)",
-            "next": 'make run ARGS="adapter.r=16"',
-        },
-    )
+def _next_steps(config: Config) -> dict[str, str]:
+    r, alpha = 2 * config.adapter.r, 2 * config.adapter.alpha
+    return {
+        "look at it": "make ui         (MLflow: metrics, every answer, the adapter)",
+        "": "make dashboard  (Prefect: this run, its stages and logs)",
+        "next": f'make run ARGS="adapter.r={r} adapter.alpha={alpha}"  (does twice the rank help?)',
+    }
 
 
 if __name__ == "__main__":

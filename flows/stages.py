@@ -44,11 +44,13 @@ def run_stages(
     untuned = run(
         plan.evaluate_base, partial(_evaluate, config, base, prepared, tokens, None), "base"
     )
-    adapter = run(plan.train, partial(_train, config, base, tokens, log_metric))
+    trained = run(plan.train, partial(_train, config, base, tokens, log_metric))
     tuned = run(
-        plan.evaluate_tuned, partial(_evaluate, config, base, prepared, tokens, adapter), "tuned"
+        plan.evaluate_tuned,
+        partial(_evaluate, config, base, prepared, tokens, trained / "adapter"),
+        "tuned",
     )
-    return Outputs(prepared, tokens, untuned, adapter, tuned)
+    return Outputs(prepared, tokens, untuned, trained / "adapter", tuned)
 
 
 def _run_stage(store: Store, key: Key, work: Callable[..., Summary], arm: str = "") -> Path:
@@ -108,6 +110,6 @@ def _evaluate(
         prepared=prepared,
         tokens=tokens,
         base=base,
-        adapter=adapter and adapter / "adapter",
+        adapter=adapter,
         out=out,
     )

@@ -26,7 +26,9 @@ class Project:
         self.environment = {**os.environ, "PREFECT_HOME": str(folder / "prefect")}
         self.environment.pop("PREFECT_API_URL", None)
 
-    def run(self, *overrides: str) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *overrides: str, timeout_seconds: int = 300
+    ) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [*self.command, *overrides],
             cwd=ROOT,
@@ -34,7 +36,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=timeout_seconds,
         )
 
     def start(self, *overrides: str) -> "subprocess.Popen[str]":
@@ -50,10 +52,17 @@ class Project:
         with sqlite3.connect(self.folder / "prefect" / "prefect.db") as database:
             return database.execute(query).fetchall()
 
+    @property
+    def client(self) -> mlflow.MlflowClient:
+        return mlflow.MlflowClient(f"sqlite:///{self.folder / 'mlruns' / 'mlflow.db'}")
+
     def mlflow_runs(self) -> list[Any]:
-        client = mlflow.MlflowClient(f"sqlite:///{self.folder / 'mlruns' / 'mlflow.db'}")
-        experiment = client.get_experiment_by_name("loraflow")
-        return list(client.search_runs([experiment.experiment_id])) if experiment else []
+        experiment = self.client.get_experiment_by_name("loraflow")
+        return list(self.client.search_runs([experiment.experiment_id])) if experiment else []
+
+    def curve(self, run: Any, metric: str) -> list[tuple[int, float]]:
+        history = self.client.get_metric_history(run.info.run_id, metric)
+        return sorted((point.step, point.value) for point in history)
 
 
 @pytest.fixture(scope="module")
@@ -150,14 +159,40 @@ def test_second_run_reuses_everything_and_adds_no_mlflow_run(
     assert cached == [(5,)]
 
 
+def test_other_evaluation_trains_nothing_and_still_has_the_curve(
+    first: "subprocess.CompletedProcess[str]", project: Project
+) -> None:
+    (before,) = project.mlflow_runs()
+    other = project.run("evaluate.max_new_tokens=5")
+    assert other.returncode == 0, other.stderr
+    assert "train           reused" in other.stderr
+    after = next(run for run in project.mlflow_runs() if run.info.run_id != before.info.run_id)
+    curves = [project.curve(run, "train/loss") for run in (before, after)]
+    assert len(curves[0]) == 4
+    assert curves[0] == curves[1]
+
+
 def test_user_error_in_a_stage_is_short_and_fails_the_flow(
     first: "subprocess.CompletedProcess[str]", project: Project
 ) -> None:
+    failed = project.run("train.max_length=8")
+    assert failed.returncode == 2
+    assert "train.max_length=8 is shorter than every answer" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    states = project.prefect(
+        "select state_name from flow_run where state_message like '%max_length%'"
+    )
+    assert states == [("Failed",)]
+    logged = "".join(text for (text,) in project.prefect("select message from log"))
+    assert "train.max_length=8" in logged
+    assert "Traceback" not in logged
+
+
+def test_wrong_target_modules_are_known_before_anything_starts(project: Project) -> None:
     failed = project.run("adapter.target_modules=[q_porj]")
     assert failed.returncode == 2
     assert "did you mean q_proj" in failed.stderr
-    assert "Traceback" not in failed.stderr
-    assert ("Failed",) in project.prefect("select state_name from flow_run")
+    assert "started" not in failed.stderr
 
 
 def test_killed_run_leaves_nothing_behind_and_the_same_command_completes_it(
@@ -172,16 +207,16 @@ def test_killed_run_leaves_nothing_behind_and_the_same_command_completes_it(
     _, alive = psutil.wait_procs(children, timeout=30)
     assert children
     assert not alive  # the temporary Prefect server ends by itself
-    assert sorted(run.info.status for run in project.mlflow_runs()) == ["FINISHED", "RUNNING"]
+    assert statuses(project) == ["FINISHED", "FINISHED", "RUNNING"]
 
     again = project.run(*longer)
     assert again.returncode == 0, again.stderr
     assert not partial.exists()
-    assert sorted(run.info.status for run in project.mlflow_runs()) == [
-        "FINISHED",
-        "FINISHED",
-        "KILLED",
-    ]
+    assert statuses(project) == ["FINISHED", "FINISHED", "FINISHED", "KILLED"]
+
+
+def statuses(project: Project) -> list[str]:
+    return sorted(run.info.status for run in project.mlflow_runs())
 
 
 def in_training(project: Project) -> Path | None:

@@ -7,6 +7,8 @@ from typing import Never
 
 from tqdm import tqdm
 
+SECONDS_BETWEEN_LINES = 10.0  # where no terminal shows the bar, as in a nightly job's log
+
 
 @contextmanager
 def progress(what: str, total: int, unit: str) -> "Iterator[tqdm[Never]]":
@@ -16,5 +18,6 @@ def progress(what: str, total: int, unit: str) -> "Iterator[tqdm[Never]]":
         desc=f"{what:<18}",
         unit=f" {unit}",
         dynamic_ncols=sys.stderr.isatty(),
+        mininterval=0.2 if sys.stderr.isatty() else SECONDS_BETWEEN_LINES,
     ) as bar:
         yield bar

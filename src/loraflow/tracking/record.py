@@ -38,6 +38,8 @@ def record_experiment(
     settings = dump_config(config)
     params = {key: _as_typed(value) for key, value in flatten(settings).items()}
     run.client.log_batch(run.id, params=[Param(key, value) for key, value in params.items()])
+    run.flush()
+    _complete_history(run, store.folder(plan.train) / "history.jsonl")
     for name, value in _final_metrics(plan, store, comparison).items():
         run.log_metric(name, value)
     run.flush()
@@ -49,6 +51,16 @@ def record_experiment(
         _gather_files(Path(scratch), settings, plan, store)
         run.client.log_artifacts(run.id, scratch)
     _log_adapter(run, params, store.folder(plan.train) / "adapter", base)
+
+
+def _complete_history(run: Run, history: Path) -> None:
+    """Log the steps of a training that an earlier run did and this one reused."""
+    if run.client.get_metric_history(run.id, "train/loss"):
+        return
+    for row in read_lines(history):
+        step = row.pop("step")
+        for name, value in row.items():
+            run.log_metric(name, value, step)
 
 
 def _final_metrics(plan: Plan, store: Store, comparison: Comparison) -> dict[str, float]:

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Never, TextIO
 
 from tqdm import tqdm
@@ -61,16 +60,7 @@ class Report(TrainerCallback):  # type: ignore[misc]  # transformers comes witho
         self._history.write(json.dumps({"step": state.global_step, **metrics}) + "\n")
         self._history.flush()
         self._bar.set_postfix_str(
-            f"loss {metrics['train/loss']:.3f}, {metrics['train/tokens_per_second']:.0f} tokens/s"
+            f"loss {metrics['train/loss']:.3f}, {metrics['train/tokens_per_second']:.0f} tokens/s",
+            refresh=False,
         )
         self._bar.update(state.global_step - self._bar.n)
-
-
-def replay_history(path: Path, log: Log) -> None:
-    """Hand the metrics of a finished training to `log`, as if it ran again."""
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            metrics = json.loads(line)
-            step = metrics.pop("step")
-            for name, value in metrics.items():
-                log(name, value, step)
