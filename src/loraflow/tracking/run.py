@@ -14,6 +14,7 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from loraflow.config import Config, TrackingConfig
+from loraflow.errors import UserError
 from loraflow.lock import locked
 from loraflow.plan import Plan
 from loraflow.tracking.provenance import git_commit
@@ -96,7 +97,13 @@ def _connect(tracking: TrackingConfig) -> tuple[MlflowClient, str]:
     mlflow.set_system_metrics_sampling_interval(5)  # type: ignore[no-untyped-call]
     client = mlflow.MlflowClient()
     with locked(_first_use_lock(tracking)):  # two first uses at once break the database
-        found = client.get_experiment_by_name(tracking.experiment)
+        try:
+            found = client.get_experiment_by_name(tracking.experiment)
+        except MlflowException as error:
+            raise UserError(
+                f"tracking.uri={tracking.uri} does not answer: {str(error)[:200]}; "
+                "start the server, or use tracking=sqlite"
+            ) from error
         if found is not None:
             return client, found.experiment_id
         location = None if tracking.artifacts is None else _artifact_uri(tracking.artifacts)
