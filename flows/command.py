@@ -27,8 +27,8 @@ def run_command(body: Callable[[Config], None]) -> None:
     """
     _quiet_libraries()
     try:
-        for settings in _compose():
-            body(load_config(settings))
+        for config in [load_config(settings) for settings in _compose()]:
+            body(config)
     except UserError as error:
         _fail(str(error))
     except KeyboardInterrupt:
@@ -38,7 +38,6 @@ def run_command(body: Callable[[Config], None]) -> None:
 def _quiet_libraries() -> None:
     """Keep the terminal for what the user can act on."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a dead server is soon known
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
@@ -72,7 +71,7 @@ def _readable(argument: str) -> str:
         raise UserError(_unknown_choice(f"{key}/{value}"))
     if value.isascii() or value[0] in "'\"[{":
         return argument
-    return f"{key}{equals}'{value}'"
+    return f"{key}{equals}'" + value.replace("'", r"\'") + "'"
 
 
 def to_settings(composed: DictConfig) -> dict[str, Any]:

@@ -5,6 +5,7 @@ python -m flows.experiment adapter.r=16 quantization=none
 
 import logging
 import os
+import sys
 from typing import Any
 
 from prefect import Task, flow
@@ -73,10 +74,11 @@ def _name(config: Config) -> str:
 
 def _next_steps(config: Config) -> dict[str, str]:
     r, alpha = 2 * config.adapter.r, 2 * config.adapter.alpha
+    own = "".join(f"{word} " for word in sys.argv[1:] if not word.startswith("adapter."))
     return {
         "look at it": "make ui         (MLflow: metrics, every answer, the adapter)",
         "": "make dashboard  (Prefect: this run, its stages and logs)",
-        "next": f'make run ARGS="adapter.r={r} adapter.alpha={alpha}"  (does twice the rank help?)',
+        "next": f'make run ARGS="{own}adapter.r={r} adapter.alpha={alpha}"  (does more rank help?)',
     }
 
 

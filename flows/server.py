@@ -23,6 +23,7 @@ from loraflow.lock import is_held, locked
 HOST = "127.0.0.1"
 PORT = 4200
 START_SECONDS = 120  # a new database on a busy machine takes a while
+STOP_SECONDS = 20
 
 
 @contextmanager
@@ -36,12 +37,14 @@ def prefect_api() -> Iterator["Api"]:
     if url := os.environ.get("PREFECT_API_URL") or _dashboard_url():
         yield Api(url, None)
         return
+    os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), HOST]))
     with socket.create_server((HOST, 0)) as listening:
         port = listening.getsockname()[1]
         server = subprocess.Popen(
             [sys.executable, "-m", "flows.server", "--socket", str(listening.fileno())],
             stdin=subprocess.PIPE,
             pass_fds=[listening.fileno()],
+            start_new_session=True,  # Ctrl-C is for the run, which then tells the server its end
             cwd=Path(__file__).resolve().parents[1],
             env={**os.environ, "PREFECT_HOME": str(prefect_home())},
         )
@@ -50,7 +53,10 @@ def prefect_api() -> Iterator["Api"]:
     finally:
         _drain()
         server.terminate()
-        server.wait()
+        try:
+            server.wait(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
 
 
 class Api:
@@ -73,8 +79,8 @@ class Api:
                 break
             if _answers(self.url):
                 return self.url
-            if not self._server:
-                break  # not ours: it is up or it is not
+            if not self._server and not is_held(prefect_home() / "dashboard.lock"):
+                break  # somebody else's: it is up or it is not
             time.sleep(0.1)
         raise UserError(
             f"the Prefect server at {self.url} does not answer; start it, "
@@ -88,10 +94,14 @@ def prefect_home() -> Path:
 
 
 def _answers(url: str) -> bool:
+    """Ask for the health page, past any proxy; whatever HTTP status it has, somebody answers."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5) as response:
-            return bool(response.status == 200)  # noqa: PLR2004 - HTTP's OK
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        with opener.open(f"{url}/health", timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError):
         return False
 
 
@@ -136,6 +146,7 @@ def _serve_dashboard(port: int) -> None:
     if is_held(home / "dashboard.lock"):
         sys.exit(f"the dashboard is up already: {_dashboard_url()}")
     os.environ["PREFECT_HOME"] = str(home)
+    os.environ["PREFECT_UI_API_URL"] = f"http://{HOST}:{port}/api"
     import uvicorn
     from prefect.server.api.server import create_app
 

@@ -14,13 +14,12 @@ from prefect.states import Completed
 
 from loraflow.config import Config
 from loraflow.data.prepare import prepare
+from loraflow.measure import LogMetric
 from loraflow.model.source import BaseModel
 from loraflow.plan import Plan
 from loraflow.store import Key, Store, Summary
 
 log = logging.getLogger("loraflow")
-
-LogMetric = Callable[[str, float, int], None]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+import jinja2
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -144,8 +145,19 @@ def _contradictions(config: Config) -> Iterator[str]:
             f"evaluate.max_new_tokens={evaluate.max_new_tokens} leaves no room for a prompt in "
             f"train.max_length={train.max_length}; lower the first or raise the second"
         )
+    if error := _template_fault(config.template.chat_template):
+        name = config.template.name
+        yield f"template.chat_template of {name} is no Jinja: {error}; mend the file"
     if config.model.source == "pypi" and config.model.file is None:
         yield "model.file=null but model.source='pypi' reads a wheel; set model.file=NAME.gguf"
+
+
+def _template_fault(chat_template: str | None) -> str | None:
+    try:
+        jinja2.Environment().parse(chat_template or "")
+    except jinja2.TemplateSyntaxError as error:
+        return None if "generation" in str(error) else f"{error} (line {error.lineno})"
+    return None
 
 
 def _join(faults: list[str]) -> str:

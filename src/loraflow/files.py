@@ -6,14 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+HISTORY = "history.jsonl"  # a training's metrics, step by step
+ITEMS = "items.jsonl"  # an evaluation's answers and scores, row by row
+
+
+def hash_content(path: Path) -> str:
+    """Return the SHA-256 of the file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
 
 def hash_files(paths: Sequence[Path]) -> str:
     """Return the SHA-256 of the files' names and content, in the order given."""
     digest = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.name} {content}\n".encode())
+        digest.update(f"{path.name} {hash_content(path)}\n".encode())
     return digest.hexdigest()
 
 

@@ -4,12 +4,15 @@ import gc
 import resource
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 _GIB = 2**30
+
+LogMetric = Callable[[str, float, int], None]
+"""Takes the name of a metric, its value and the step."""
 
 
 @dataclass
@@ -39,17 +42,15 @@ def measured() -> Iterator[Cost]:
 
 
 def _reset_peaks() -> None:
-    peak = Path("/proc/self/clear_refs")
-    if peak.exists():
-        peak.write_text("5")  # resets VmHWM, see proc(5)
+    with suppress(OSError):  # not on macOS, nor in some containers
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, see proc(5)
     if _cuda_in_use():
         sys.modules["torch"].cuda.reset_peak_memory_stats()
 
 
 def _peak_memory() -> int:
-    status = Path("/proc/self/status")
-    if status.exists():
-        kib = status.read_text().partition("VmHWM:")[2].split()[0]
+    with suppress(OSError, IndexError):
+        kib = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
         return int(kib) * 1024
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

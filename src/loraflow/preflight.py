@@ -33,6 +33,11 @@ def check_machine(config: Config) -> None:
             "quantization.compute_dtype='float16' needs a CUDA GPU, and this machine has none; "
             "set quantization.compute_dtype=auto"
         )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']}: several processes cannot train together "
+            "yet; start the command without a launcher, it uses one GPU"
+        )
     if (base := folder_at_hand(config.model)) is not None:
         check_adapter(config, base)
 

@@ -24,7 +24,7 @@ def tokenizer(tiny_base: BaseModel) -> Tokenizer:
 
 
 def bind(name: str, tokenizer: Tokenizer) -> Template:
-    return Template(composed(f"template={name}").template, tokenizer)
+    return Template(composed(f"template={name}").template, tokenizer, [tokenizer.eos_token_id])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -59,8 +59,8 @@ def test_bos_is_written_only_where_the_tokenizer_adds_it(tokenizer: Tokenizer) -
 
 def test_template_without_eos_is_refused(tokenizer: Tokenizer) -> None:
     endless = TemplateConfig("endless", "{% for m in messages %}{{ m['content'] }}{% endfor %}")
-    with pytest.raises(UserError, match=r"template=endless .* EOS"):
-        Template(endless, tokenizer).example(CONVERSATION)
+    with pytest.raises(UserError, match=r"template=endless .*<\|im_end\|>"):
+        Template(endless, tokenizer, [1]).example(CONVERSATION)
 
 
 def test_template_whose_prompt_is_no_beginning_is_refused(tokenizer: Tokenizer) -> None:
@@ -68,7 +68,41 @@ def test_template_whose_prompt_is_no_beginning_is_refused(tokenizer: Tokenizer) 
         "{{ messages | length }}{% for m in messages %}{{ m['content'] + eos_token }}{% endfor %}"
     )
     with pytest.raises(UserError, match=r"template=counting .* not the beginning"):
-        Template(TemplateConfig("counting", text), tokenizer).example(CONVERSATION)
+        Template(TemplateConfig("counting", text), tokenizer, [1]).example(CONVERSATION)
+
+
+def test_prompt_is_what_the_tokenizer_itself_would_ask_with(tokenizer: Tokenizer) -> None:
+    asked = tokenizer.apply_chat_template(
+        [dict(message) for message in CONVERSATION[:-1]],
+        tokenize=True,
+        add_generation_prompt=True,
+        return_dict=False,
+    )
+    assert bind("native", tokenizer).prompt_ids(CONVERSATION[:-1]) == asked
+
+
+def test_another_end_than_eos_is_learned_where_the_model_stops_at_it(tokenizer: Tokenizer) -> None:
+    turns = TemplateConfig("turns", "{% for m in messages %}{{ m['content'] + '\n' }}{% endfor %}")
+    line_break = tokenizer("\n")["input_ids"]
+    example = Template(turns, tokenizer, line_break).example(CONVERSATION)
+    assert example.labels[-1] == line_break[0]
+
+
+def test_a_thinking_model_answers_at_once_and_no_date_slips_in(tokenizer: Tokenizer) -> None:
+    text = (
+        "{{ strftime_now('%Y') }}{% for m in messages %}{{ m['content'] + eos_token }}{% endfor %}"
+        "{% if add_generation_prompt and enable_thinking is not false %}<think>{% endif %}"
+    )
+    template = Template(TemplateConfig("thinking", text), tokenizer, [tokenizer.eos_token_id])
+    prompt = tokenizer.decode(template.prompt_ids(CONVERSATION[:-1]))
+    assert "<think>" not in prompt
+    assert prompt.startswith("26 Jul 2024")
+
+
+def test_a_template_that_refuses_a_role_says_so(tokenizer: Tokenizer) -> None:
+    text = "{{ raise_exception('System role not supported') }}"
+    with pytest.raises(UserError, match=r"template=strict .* System role not supported"):
+        Template(TemplateConfig("strict", text), tokenizer, [1]).example(CONVERSATION)
 
 
 def test_native_template_needs_a_model_that_has_one(tokenizer: Tokenizer) -> None:

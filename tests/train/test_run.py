@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 
 from loraflow.config import AdapterConfig, TrainConfig
 from loraflow.data.template import IGNORED
-from loraflow.files import read_lines
+from loraflow.files import HISTORY, read_lines
 from loraflow.model.source import BaseModel
-from loraflow.train.run import HISTORY, train
+from loraflow.train.run import train
 from tests.conftest import composed
 
 ADAPTER = AdapterConfig(4, 8, 0.1, ["q_proj", "v_proj"])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from loraflow.compare.statistics import Difference, paired_difference
-from loraflow.files import read_json, read_lines
+from loraflow.files import ITEMS, read_json, read_lines
 
 # metric -> whether a larger value is better
 _METRICS = {
@@ -70,9 +70,7 @@ class Comparison:
 
 def compare(base: Path, tuned: Path) -> Comparison:
     """Compare two outputs of the stage `evaluate` on the same items."""
-    pairs = list(
-        zip(read_lines(base / "items.jsonl"), read_lines(tuned / "items.jsonl"), strict=True)
-    )
+    pairs = list(zip(read_lines(base / ITEMS), read_lines(tuned / ITEMS), strict=True))
     metrics = [read_json(folder / "result.json")["metrics"] for folder in (base, tuned)]
     rows = [
         Row(

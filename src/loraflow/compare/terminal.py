@@ -37,12 +37,14 @@ def _scores(comparison: Comparison) -> Table:
 
 def _difference(row: Row) -> Text:
     change = row.tuned - row.base
-    better = change > 0 if row.larger_is_better else change < 0
+    if row.difference is None or row.difference.low <= 0 <= row.difference.high:
+        return Text(f"{change:+.4g}")  # inside the noise, or without a measure of it
+    better = (change > 0) == row.larger_is_better
     return Text(f"{change:+.4g}", style="green" if better else "red")
 
 
 def _answers(item: Mapping[str, Any]) -> Table:
-    table = Table(title=_shorten(" ".join(item["prompt"].split())), title_justify="left")
+    table = Table(title=Text(_shorten(" ".join(item["prompt"].split()))), title_justify="left")
     for name in ("reference", "base", "tuned"):
         table.add_column(name, ratio=1, overflow="fold")
     texts = (item["reference"], item["base_answer"], item["tuned_answer"])

@@ -4,12 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import TemplateError
+
 from loraflow.config import TemplateConfig
 from loraflow.data.records import Message
 from loraflow.errors import UserError
 from loraflow.model.tokenizer import Tokenizer
 
 IGNORED = -100  # a label that the loss leaves out, as in transformers
+
+# What native templates would otherwise decide by themselves: today's date (Llama 3, gpt-oss), with
+# which no run could be repeated, and whether a model thinks aloud before it answers (Qwen3, GLM).
+_DATE = "26 Jul 2024"
+_FIXED_DATE = "{%- macro strftime_now(format) -%}" + _DATE + "{%- endmacro -%}"
+_FIXED = {"date_string": _DATE, "enable_thinking": False}
 
 
 @dataclass(frozen=True)
@@ -23,12 +31,12 @@ class Example:
 class Template:
     """A chat template bound to a tokenizer.
 
-    A training example is the prompt's tokens followed by the answer's, each tokenized on its own,
-    so what the model is asked with later is to the token what it was trained behind.
+    A training example begins with the very tokens that later ask for the answer: where the
+    tokenizer would merge across the border, prompt and answer are tokenized apart.
     """
 
-    def __init__(self, template: TemplateConfig, tokenizer: Tokenizer) -> None:
-        """Check that the template can be rendered with this model.
+    def __init__(self, template: TemplateConfig, tokenizer: Tokenizer, stop: list[int]) -> None:
+        """Check that the template can be rendered with this model; `stop` ids end an answer.
 
         Raises:
             UserError: if it is the model's own template and the model has none.
@@ -39,7 +47,9 @@ class Template:
                 "choose another, e.g. template=alpaca"
             )
         self._template = template
+        self._chat_template = template.chat_template or tokenizer.get_chat_template()
         self._tokenizer = tokenizer
+        self._stop = stop
         adds_bos = tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
         self._bos_token = tokenizer.bos_token if adds_bos else ""
 
@@ -61,32 +71,43 @@ class Template:
                 f"template={self._template.name} renders a prompt that is not the beginning of the "
                 "conversation, so training and answering would differ; choose another template"
             )
-        prompt_ids = self._tokenize(prompt)
-        answer_ids = self._up_to_eos(self._tokenize(whole.removeprefix(prompt)))
+        prompt_ids, whole_ids = self.prompt_ids(messages[:-1]), self._tokenize(whole)
+        if whole_ids[: len(prompt_ids)] == prompt_ids:
+            answer_ids = whole_ids[len(prompt_ids) :]
+        else:
+            answer_ids = self._tokenize(whole.removeprefix(prompt))
+        answer_ids = self._up_to_stop(answer_ids)
         return Example(prompt_ids + answer_ids, [IGNORED] * len(prompt_ids) + answer_ids)
 
-    def _up_to_eos(self, answer_ids: list[int]) -> list[int]:
-        """Drop what a template prints after EOS, such as a line break: it is never generated."""
-        eos = self._tokenizer.eos_token_id
-        if eos not in answer_ids:
+    def _up_to_stop(self, answer_ids: list[int]) -> list[int]:
+        """Drop what a template prints behind the end, such as a line break: it is never written."""
+        ends = [index for index, token in enumerate(answer_ids) if token in self._stop]
+        if not ends:
+            names = ", ".join(map(repr, self._tokenizer.convert_ids_to_tokens(self._stop)))
             raise UserError(
-                f"template={self._template.name} does not end an answer with the model's EOS token "
-                f"{self._tokenizer.eos_token!r}; add {{{{ eos_token }}}} behind the answer"
+                f"template={self._template.name} does not end an answer with {names}, so the model "
+                "would never learn to stop; add {{ eos_token }} behind the answer"
             )
-        end = len(answer_ids) - answer_ids[::-1].index(eos)
-        return answer_ids[:end]
+        return answer_ids[: ends[-1] + 1]
 
     def _render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = dict(_FIXED)
         if self._template.chat_template is not None:
-            options["chat_template"] = self._template.chat_template
             options["bos_token"] = self._bos_token  # only where the tokenizer itself would add it
-        text: str = self._tokenizer.apply_chat_template(
-            [dict(message) for message in messages],
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            **options,
-        )
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                [dict(message) for message in messages],
+                chat_template=_FIXED_DATE + self._chat_template,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                **options,
+            )
+        except TemplateError as error:
+            raise UserError(
+                f"template={self._template.name} cannot render a conversation of "
+                f"{[message['role'] for message in messages]}: {error}; "
+                "change the data or choose another template"
+            ) from error
         return text
 
     def _tokenize(self, text: str) -> list[int]:

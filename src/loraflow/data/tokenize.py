@@ -13,7 +13,7 @@ from loraflow.data.template import IGNORED, Example, Template, fit
 from loraflow.errors import UserError
 from loraflow.files import read_lines, write_lines
 from loraflow.model.source import BaseModel
-from loraflow.model.tokenizer import load_tokenizer
+from loraflow.model.tokenizer import load_tokenizer, stop_tokens
 from loraflow.progress import progress
 
 _SCHEMA = pa.schema(
@@ -33,7 +33,7 @@ def tokenize(
         UserError: if no training row is left.
     """
     tokenizer = load_tokenizer(base)
-    render = Template(template, tokenizer)
+    render = Template(template, tokenizer, stop_tokens(base, tokenizer))
     counts: dict[str, int] = {}
     too_long: list[dict[str, Any]] = []
     for name in ("train", "held_out"):

@@ -12,12 +12,11 @@ from loraflow.evaluate.generate import generate_answers
 from loraflow.evaluate.likelihood import reference_losses
 from loraflow.evaluate.metrics.rouge import TYPES
 from loraflow.evaluate.overlap import Overlap, score_overlap
-from loraflow.files import read_lines, write_lines
+from loraflow.files import ITEMS, read_lines, write_lines
 from loraflow.model.load import load_for_answers
 from loraflow.model.source import BaseModel
 from loraflow.model.tokenizer import load_tokenizer, stop_tokens
-
-ITEMS = "items.jsonl"
+from loraflow.train.loss import require_known_head
 
 
 def evaluate(
@@ -37,6 +36,7 @@ def evaluate(
     examples = read_examples(tokens / "held_out.parquet")
     tokenizer = load_tokenizer(base)
     model = load_for_answers(base, adapter)
+    require_known_head(model)
     losses = reference_losses(model, examples, batch_size=settings.batch_size)
     answers = generate_answers(
         model,

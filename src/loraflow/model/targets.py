@@ -18,7 +18,7 @@ def linear_modules(folder: Path) -> Shapes:
     Embeddings and the output layer are left out, as in PEFT's "all-linear".
     """
     shapes: dict[str, tuple[int, int]] = {}
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in sorted(folder.glob("model*.safetensors")):
         for name, entry in _read_header(file).items():
             module, _, parameter = name.rpartition(".")
             if parameter == "weight" and len(entry["shape"]) == 2 and not _is_vocabulary(module):  # noqa: PLR2004 - a matrix
@@ -33,8 +33,11 @@ def require_targets(target_modules: list[str] | str, modules: Shapes) -> list[st
     Raises:
         UserError: if a name matches nothing; lists what there is.
     """
-    wanted = [target_modules] if isinstance(target_modules, str) else target_modules
-    missing = [name for name in wanted if not any(_matches(name, module) for module in modules)]
+    if isinstance(target_modules, str):
+        return _by_pattern(target_modules, modules)
+    missing = [
+        name for name in target_modules if not any(_matches(name, module) for module in modules)
+    ]
     if missing:
         endings = sorted({module.rpartition(".")[2] for module in modules})
         close = get_close_matches(missing[0], endings, n=1)
@@ -43,20 +46,32 @@ def require_targets(target_modules: list[str] | str, modules: Shapes) -> list[st
             f"adapter.target_modules={target_modules}: {', '.join(missing)} matches no module "
             f"of this model{hint}; choose from {', '.join(endings)}"
         )
-    return [module for module in modules if any(_matches(name, module) for name in wanted)]
+    return [module for module in modules if any(_matches(name, module) for name in target_modules)]
 
 
 def _matches(target: str, module: str) -> bool:
-    """Match as PEFT does: a name ends the module's name, a regular expression covers all of it."""
-    if target in ("all-linear", module) or module.endswith(f".{target}"):
-        return True
+    """Match as PEFT does: each name of a list ends a module's name."""
+    return module == target or module.endswith(f".{target}")
+
+
+def _by_pattern(pattern: str, modules: Shapes) -> list[str]:
+    """Match as PEFT does: one text is a regular expression for the whole of a module's name."""
+    if pattern == "all-linear":
+        return list(modules)
     try:
-        return re.fullmatch(target, module) is not None
+        found = [module for module in modules if re.fullmatch(pattern, module)]
     except re.error as error:
         raise UserError(
-            f"adapter.target_modules={target} is no regular expression: {error}; "
-            "set it to a name, a list of names or a valid pattern"
+            f"adapter.target_modules={pattern} is no regular expression: {error}; "
+            "set it to a list of names or a valid pattern"
         ) from error
+    if not found:
+        raise UserError(
+            f"adapter.target_modules={pattern} is taken as a regular expression for whole names "
+            f"such as {next(iter(modules), 'none')}, and matches none; "
+            f"set adapter.target_modules=[{pattern}] to match by ending"
+        )
+    return found
 
 
 def _is_vocabulary(module: str) -> bool:

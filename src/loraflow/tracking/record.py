@@ -15,12 +15,12 @@ from omegaconf import OmegaConf
 from loraflow.check import dump_config, flatten
 from loraflow.compare.base_vs_tuned import Comparison
 from loraflow.config import Config
-from loraflow.files import read_lines, write_json
+from loraflow.files import HISTORY, read_lines, write_json
 from loraflow.model.source import BaseModel
 from loraflow.plan import Plan
 from loraflow.store import Store
 from loraflow.tracking.provenance import git_diff, library_versions
-from loraflow.tracking.run import Run
+from loraflow.tracking.run import Run, tolerated_outage
 
 _DIGEST_LENGTH = 36  # the longest that MLflow takes for a dataset
 
@@ -35,11 +35,25 @@ def record_experiment(
     comparison: Comparison,
 ) -> None:
     """Log parameters, final metrics, data, adapter, items and provenance to the active run."""
+    with tolerated_outage("the run is not complete there"):
+        _record(run, config, plan, store, base=base, comparison=comparison)
+        run.recorded = True
+
+
+def _record(
+    run: Run,
+    config: Config,
+    plan: Plan,
+    store: Store,
+    *,
+    base: BaseModel,
+    comparison: Comparison,
+) -> None:
     settings = dump_config(config)
     params = {key: _as_typed(value) for key, value in flatten(settings).items()}
     run.client.log_batch(run.id, params=[Param(key, value) for key, value in params.items()])
     run.flush()
-    _complete_history(run, store.folder(plan.train) / "history.jsonl")
+    _complete_history(run, store.folder(plan.train) / HISTORY)
     for name, value in _final_metrics(plan, store, comparison).items():
         run.log_metric(name, value)
     run.flush()
@@ -102,10 +116,16 @@ def _gather_files(folder: Path, settings: Mapping[str, Any], plan: Plan, store: 
     (folder / "git.diff").write_text(git_diff(), encoding="utf-8")
     write_json(folder / "libraries.json", library_versions())
     write_json(folder / "stages.json", plan.digests())
-    kept = [(plan.prepare, ["rejected.jsonl"]), (plan.tokenize, ["preview.txt", "too_long.jsonl"])]
-    for key, names in kept:
-        target = folder / key.stage
-        target.mkdir()
+    kept = [
+        ("prepare", plan.prepare, ["rejected.jsonl"]),
+        ("tokenize", plan.tokenize, ["preview.txt", "too_long.jsonl"]),
+        ("train", plan.train, []),
+        ("evaluate_base", plan.evaluate_base, []),
+        ("evaluate_tuned", plan.evaluate_tuned, []),
+    ]
+    for stage, key, names in kept:
+        target = folder / "stages" / stage
+        target.mkdir(parents=True)
         for name in [*names, "result.json"]:
             (target / name).write_bytes((store.folder(key) / name).read_bytes())
 

@@ -1,6 +1,8 @@
 """Opens the MLflow run of an experiment, and finds it again by its plan."""
 
 import logging
+import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
@@ -22,6 +25,7 @@ from loraflow.tracking.provenance import git_commit
 log = logging.getLogger(__name__)
 
 PLAN_TAG = "loraflow.plan"
+PROCESS_TAG = "loraflow.process"
 _KIND = "custom_model_development"  # the UI opens with runs and charts, not with chat traces
 _SECONDS_BETWEEN_WRITES = 5.0
 
@@ -34,11 +38,14 @@ class Run:
     id: str
     url: str
     finished: bool = False  # an earlier run of the same plan, complete: nothing is left to log
+    recorded: bool = False  # results, data and adapter are all in MLflow
     _waiting: list[Metric] = field(default_factory=list)
     _written: float = 0.0
 
     def log_metric(self, name: str, value: float, step: int = 0) -> None:
         """Log one metric; while the tracking server is away it is kept until later."""
+        if self.finished:
+            return
         self._waiting.append(Metric(name, value, int(time.time() * 1000), step))
         if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
             self._try_flush()
@@ -64,30 +71,59 @@ class Run:
 
 @contextmanager
 def open_run(config: Config, plan: Plan, *, name: str) -> Iterator[Run]:
-    """Yield the run of this plan: the finished one if there is one, else a new one.
+    """Yield the run of this plan: the finished one if there is one, else a new, active one.
 
-    A run that an earlier process left RUNNING when it was killed is marked KILLED. The caller
-    holds the plan's lock, so no living process on this machine is behind it.
+    A run of the plan that a process on this machine left behind when it was killed is marked
+    KILLED. Should the tracking server go away, the block goes on; the run stays unfinished there,
+    and the same command logs the experiment anew out of the store.
     """
     client, experiment = _connect(config.tracking)
-    same_plan = client.search_runs([experiment], f"tags.`{PLAN_TAG}` = '{plan.experiment.digest}'")
-    for earlier in same_plan:
+    for earlier in client.search_runs(
+        [experiment], f"tags.`{PLAN_TAG}` = '{plan.experiment.digest}'"
+    ):
         if earlier.info.status == "FINISHED":
             yield Run(client, earlier.info.run_id, _url(config, earlier.info), finished=True)
             return
-        if earlier.info.status == "RUNNING":
+        if earlier.info.status == "RUNNING" and _is_dead(earlier.data.tags.get(PROCESS_TAG, "")):
             client.set_terminated(earlier.info.run_id, "KILLED")
     tags = {
         PLAN_TAG: plan.experiment.digest,
+        PROCESS_TAG: f"{socket.gethostname()} {os.getpid()}",
         "loraflow.data_fingerprint": plan.data_fingerprint,
         "mlflow.source.git.commit": git_commit(),
     }
-    with mlflow.start_run(
+    active = mlflow.start_run(
         experiment_id=experiment, run_name=name, tags=tags, log_system_metrics=True
-    ) as active:
-        run = Run(client, active.info.run_id, _url(config, active.info))
+    )
+    run = Run(client, active.info.run_id, _url(config, active.info))
+    status = "FAILED"
+    try:
         yield run
-        run.flush()
+        status = "FINISHED" if run.recorded else "FAILED"
+    finally:
+        with tolerated_outage("the run stays open there"):
+            run.flush()
+            mlflow.end_run(status)
+
+
+@contextmanager
+def tolerated_outage(consequence: str) -> Iterator[None]:
+    """Go on when MLflow fails in the block, and say what follows from it."""
+    try:
+        yield
+    except MlflowException as error:
+        log.warning(
+            "MLflow does not answer, %s; the results are in the store, and the same command logs "
+            "them once it does: %s",
+            consequence,
+            str(error)[:200],
+        )
+
+
+def _is_dead(process: str) -> bool:
+    """Tell whether `process` (host and pid) was one of this machine and is no more."""
+    host, _, pid = process.partition(" ")
+    return host == socket.gethostname() and not psutil.pid_exists(int(pid))
 
 
 def _connect(tracking: TrackingConfig) -> tuple[MlflowClient, str]:

@@ -1,6 +1,7 @@
 """What a training reports while it runs: a bar, a history file, and each metric to the tracker."""
 
 import json
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Never, TextIO
@@ -8,8 +9,8 @@ from typing import Any, Never, TextIO
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-Log = Callable[[str, float, int], None]
-"""Takes the name of a metric, its value and the step."""
+from loraflow.errors import UserError
+from loraflow.measure import LogMetric
 
 _NAMES = {
     "loss": "train/loss",
@@ -22,7 +23,7 @@ class Report(TrainerCallback):  # type: ignore[misc]  # transformers comes witho
     """Writes each step's metrics to history.jsonl, hands them to `log`, and moves the bar."""
 
     def __init__(
-        self, *, history: TextIO, bar: "tqdm[Never]", tokens_read: Callable[[], int], log: Log
+        self, *, history: TextIO, bar: "tqdm[Never]", tokens_read: Callable[[], int], log: LogMetric
     ) -> None:
         """Report to `history`, `bar` and `log`; `tokens_read` counts real tokens so far."""
         self._history = history
@@ -53,6 +54,7 @@ class Report(TrainerCallback):  # type: ignore[misc]  # transformers comes witho
         }
         if "train/loss" not in metrics:
             return  # the trainer's closing summary
+        _require_finite(metrics, state.global_step)
         seconds = time.monotonic() - self._started
         metrics["train/tokens_per_second"] = (self._tokens_read() - self._tokens_before) / seconds
         for name, value in metrics.items():
@@ -64,3 +66,11 @@ class Report(TrainerCallback):  # type: ignore[misc]  # transformers comes witho
             refresh=False,
         )
         self._bar.update(state.global_step - self._bar.n)
+
+
+def _require_finite(metrics: dict[str, float], step: int) -> None:
+    if not all(map(math.isfinite, metrics.values())):
+        raise UserError(
+            f"training diverged at step {step}: {metrics}; "
+            "lower train.learning_rate or train.max_grad_norm"
+        )

@@ -11,18 +11,19 @@ from transformers import PrinterCallback, set_seed
 
 from loraflow.config import AdapterConfig, TrainConfig
 from loraflow.data.tokenize import read_examples
+from loraflow.files import HISTORY
+from loraflow.measure import LogMetric
 from loraflow.model.adapter import attach_adapter, count_parameters
 from loraflow.model.load import CausalLM, load_base
 from loraflow.model.quantize import compute_dtype
 from loraflow.model.source import BaseModel
 from loraflow.model.tokenizer import load_tokenizer
 from loraflow.progress import progress
-from loraflow.train.report import Log, Report
+from loraflow.train.loss import require_known_head
+from loraflow.train.report import Report
 from loraflow.train.sft import AnswerTrainer, sft_arguments
 
 log = logging.getLogger(__name__)
-
-HISTORY = "history.jsonl"
 
 
 def train(
@@ -31,7 +32,7 @@ def train(
     *,
     base: BaseModel,
     tokens: Path,
-    log_metric: Log,
+    log_metric: LogMetric,
     out: Path,
 ) -> dict[str, Any]:
     """Write the adapter (safetensors) and history.jsonl to `out`; return counts and metrics.
@@ -40,6 +41,7 @@ def train(
     """
     set_seed(settings.seed)
     model = attach_adapter(load_base(base), adapter, seed=settings.seed)
+    require_known_head(model)
     examples = read_examples(tokens / "train.parquet")
     trainer = _build_trainer(model, settings, base, examples, out / "trainer")
     counts = count_parameters(trainer.model)
@@ -88,7 +90,7 @@ def _build_trainer(
     return trainer
 
 
-def _run(trainer: AnswerTrainer, history: Path, log_metric: Log) -> float:
+def _run(trainer: AnswerTrainer, history: Path, log_metric: LogMetric) -> float:
     steps = trainer.args.max_steps
     if steps <= 0:
         per_epoch = math.ceil(

@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer with a loss at learned positions, deterministic, and without its extra work."""
+"""TRL's SFTTrainer with a loss at learned positions and without its extra work."""
 
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]  # TRL comes without type
     """Learns the labelled tokens and counts the tokens that it reads."""
 
     tokens_read = 0  # without padding
+    model_accepts_loss_kwargs = True  # the trainer then counts the learned tokens of a whole step
 
     def compute_loss(
         self,
@@ -33,7 +34,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]  # TRL comes without type
 
 def sft_arguments(train: TrainConfig, *, dtype: torch.dtype, folder: Path) -> SFTConfig:
     """Translate the section into TRL's arguments; what users do not tune is fixed here."""
-    return SFTConfig(
+    arguments = SFTConfig(
         output_dir=str(folder),
         num_train_epochs=train.num_train_epochs,
         max_steps=train.max_steps or -1,
@@ -56,6 +57,10 @@ def sft_arguments(train: TrainConfig, *, dtype: torch.dtype, folder: Path) -> SF
         data_seed=train.seed,
         save_strategy="no",  # the stage saves once, whole
         logging_steps=1,
+        logging_nan_inf_filter=False,  # a diverged step is shown as it is, not as 0
         report_to=[],
         disable_tqdm=True,  # loraflow.train.report draws the bar
     )
+    if arguments.n_gpu > 1:  # without a launcher the trainer would split batches, which TRL refuses
+        arguments._n_gpu = 1
+    return arguments
