@@ -21,7 +21,7 @@ from loraflow.compare.terminal import show_comparison
 from loraflow.config import Config
 from loraflow.model.source import find_base
 from loraflow.plan import make_plan
-from loraflow.preflight import check_adapter, check_machine
+from loraflow.preflight import check_machine, check_model
 from loraflow.store import Store
 
 log = logging.getLogger("loraflow")
@@ -37,7 +37,7 @@ def experiment(name: str, settings: dict[str, Any]) -> tuple[Comparison, dict[st
     base = Task(find_base, name="base model", task_run_name="base model", persist_result=False)(
         config.model, config.quantization
     )
-    check_adapter(config, base.folder)
+    check_model(config, base.folder)
     plan = make_plan(config, base)
     with store.lock(plan.experiment), open_run(config, plan, name=name) as run:
         outputs = run_stages(config, plan, store, base, run.log_metric)

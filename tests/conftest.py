@@ -46,7 +46,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=512,
+        max_position_embeddings=1024,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.eos_token_id,
@@ -78,13 +78,13 @@ def _train_tokenizer() -> PreTrainedTokenizerFast:
 @pytest.fixture
 def tiny_base(tiny_folder: Path) -> BaseModel:
     """The tiny model, held in float32."""
-    return BaseModel(tiny_folder, "tiny", False, QuantizationConfig("none", False, "float32"))
+    return BaseModel("tiny", tiny_folder, "0", False, QuantizationConfig("none", False, "float32"))
 
 
 @pytest.fixture
 def tiny_nf4_base(tiny_folder: Path) -> BaseModel:
     """The tiny model, held in 4 bits."""
-    return BaseModel(tiny_folder, "tiny", False, QuantizationConfig("nf4", True, "float32"))
+    return BaseModel("tiny", tiny_folder, "0", False, QuantizationConfig("nf4", True, "float32"))
 
 
 def composed(*overrides: str) -> Config:

@@ -122,10 +122,17 @@ def test_all_faults_are_reported_at_once(settings: Settings) -> None:
     [
         ({"data.answer_characters": [300, 20]}, r"^data\.answer_characters=\[300,20\]"),
         ({"data.path": "rows.json"}, r"^data\.path=rows\.json .*data\.format='pydoc'"),
-        ({"data.format": "alpaca"}, r"^data\.path=null .*data\.format='alpaca'"),
+        (
+            {"data.format": "alpaca", "data.instruction": None},
+            r"^data\.path=null .*data\.format='alpaca'",
+        ),
         ({"data.train_rows": 10}, r"^data\.train_rows=10 .*data\.min_train_rows=50"),
-        ({"evaluate.max_new_tokens": 512}, r"^evaluate\.max_new_tokens=512 .*train\.max_length"),
-        ({"model.file": None}, r"^model\.file=null .*model\.source='pypi'"),
+        ({"model.file": None}, r"^model\.file .*model\.source='pypi'"),
+        ({"model.location": "Qwen/Qwen3-0.6B"}, r"^model\.location=Qwen/.*model=hub"),
+        ({"model.revision": "main"}, r"^model\.revision=main .*model\.source='hub'"),
+        ({"data.instruction": None}, r"^data\.instruction=None .*data\.format='pydoc'"),
+        ({"template.chat_template": "{% for %}"}, r"^template\.chat_template .* no Jinja"),
+        ({"tracking.uri": "postgresql://me:secret@host/db"}, r"^tracking\.uri holds a password"),
     ],
 )
 def test_contradiction_names_both_keys(settings: Settings, changes: Settings, match: str) -> None:

@@ -29,6 +29,8 @@ def changed(before: Plan, after: Plan) -> list[str]:
         ("train.max_length=256", STAGES[1:]),
         ("data.split_seed=1", STAGES),
         ("store=elsewhere", []),
+        ("data.min_train_rows=1", []),
+        ("template.name=other", []),
         ("tracking.experiment=other", []),
     ],
 )

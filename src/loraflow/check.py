@@ -9,7 +9,7 @@ import jinja2
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from loraflow.config import Config
+from loraflow.config import Config, ModelConfig
 from loraflow.errors import UserError
 
 _SCHEMA = TypeAdapter(Config)
@@ -121,7 +121,7 @@ def _describe(details: ErrorDetails) -> str:
 
 def _contradictions(config: Config) -> Iterator[str]:
     """Rules that span keys; each yields a message with key, value and fix."""
-    data, train, evaluate = config.data, config.train, config.evaluate
+    data = config.data
     shortest, longest = data.answer_characters
     if shortest > longest:
         yield (
@@ -140,16 +140,37 @@ def _contradictions(config: Config) -> Iterator[str]:
             f"data.train_rows={data.train_rows} is below "
             f"data.min_train_rows={data.min_train_rows}; lower the second to train on so few"
         )
-    if evaluate.max_new_tokens >= train.max_length:
+    if (data.format == "pydoc") != (data.instruction is not None):
         yield (
-            f"evaluate.max_new_tokens={evaluate.max_new_tokens} leaves no room for a prompt in "
-            f"train.max_length={train.max_length}; lower the first or raise the second"
+            f"data.instruction={data.instruction!r} does not go with data.format={data.format!r}: "
+            "pydoc needs one, records of a file bring their own (null)"
         )
     if error := _template_fault(config.template.chat_template):
         name = config.template.name
         yield f"template.chat_template of {name} is no Jinja: {error}; mend the file"
-    if config.model.source == "pypi" and config.model.file is None:
-        yield "model.file=null but model.source='pypi' reads a wheel; set model.file=NAME.gguf"
+    yield from _model_contradictions(config.model)
+    if re.search(r"://[^/@]*:[^/@]+@", config.tracking.uri):
+        yield (
+            "tracking.uri holds a password, which would be logged; keep it in the environment "
+            "(MLFLOW_TRACKING_PASSWORD, or PGPASSWORD for a database)"
+        )
+
+
+def _model_contradictions(model: ModelConfig) -> Iterator[str]:
+    if model.source == "pypi":
+        if model.file is None or model.sha256 is None:
+            yield "model.file and model.sha256 are needed with model.source='pypi'; set both"
+        if not re.fullmatch(r"[\w.-]+==[\w.]+", model.location):
+            yield (
+                f"model.location={model.location} is no NAME==VERSION of PyPI; "
+                "for the hub: model=hub model.location=ID"
+            )
+    elif model.file is not None:
+        yield f"model.file={model.file} is read with model.source='pypi' only; drop it"
+    if model.sha256 is not None and model.source in ("hub", "folder"):
+        yield f"model.sha256 is not checked with model.source={model.source!r}; drop it"
+    if model.revision is not None and model.source != "hub":
+        yield f"model.revision={model.revision} is used with model.source='hub' only; drop it"
 
 
 def _template_fault(chat_template: str | None) -> str | None:

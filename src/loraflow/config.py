@@ -113,7 +113,7 @@ class EvaluateConfig:
 
     max_new_tokens: PositiveInt  # an answer is cut here
     batch_size: PositiveInt  # prompts answered at once
-    language: Literal["auto", "en", "zh"]  # how BLEU and ROUGE cut text into words
+    language: Literal["auto", "en", "zh", "ja", "other"]  # how BLEU and ROUGE cut text into words
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -1,6 +1,7 @@
 """The stages of one experiment and the key of each, known before any of them runs."""
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 from loraflow.check import dump_config
@@ -11,6 +12,9 @@ from loraflow.store import Key, make_key
 
 # Raise a stage's number when a change of its code changes its output.
 _VERSIONS = {"prepare": 1, "tokenize": 1, "train": 1, "evaluate": 1}
+
+_TRAINING = ("torch", "transformers", "trl", "peft", "bitsandbytes")
+_NOT_CONTENT = ("path", "min_train_rows")  # keys of `data` that change no row
 
 
 @dataclass(frozen=True)
@@ -45,23 +49,31 @@ def make_plan(config: Config, base: BaseModel) -> Plan:
     """
     settings = dump_config(config)
     content = fingerprint(config.data)
-    data = {name: value for name, value in settings["data"].items() if name != "path"}
-    prepare = _key("prepare", data=data, content=content)
+    model = [base.revision, base.trust_remote_code]
+    prepare = _key("prepare", data=_without(settings["data"], *_NOT_CONTENT), content=content)
     tokenize = _key(
         "tokenize",
         reads=[prepare],
-        template=settings["template"],
+        chat_template=config.template.chat_template,
         max_length=config.train.max_length,
-        base=base.revision,
+        base=model,
+        libraries=_versions("transformers"),
     )
     train = _key(
         "train",
         reads=[tokenize],
-        base=base.revision,
-        **{name: settings[name] for name in ("adapter", "quantization", "train")},
+        base=model,
+        libraries=_versions(*_TRAINING),
+        adapter=settings["adapter"],
+        quantization=settings["quantization"],
+        train=_without(settings["train"], "max_length"),
     )
-    evaluation = {name: settings[name] for name in ("evaluate", "quantization")}
-    evaluation["base"] = base.revision
+    evaluation = {
+        "base": model,
+        "libraries": _versions(*_TRAINING, "sacrebleu", "rouge-score"),
+        "evaluate": settings["evaluate"],
+        "quantization": settings["quantization"],
+    }
     return Plan(
         data_fingerprint=content,
         prepare=prepare,
@@ -70,6 +82,15 @@ def make_plan(config: Config, base: BaseModel) -> Plan:
         train=train,
         evaluate_tuned=_key("evaluate", reads=[tokenize, train], **evaluation),
     )
+
+
+def _without(section: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in section.items() if name not in names}
+
+
+def _versions(*libraries: str) -> dict[str, str]:
+    """Another version may compute something else, so it makes another output."""
+    return {library: version(library) for library in libraries}
 
 
 def _key(stage: str, *, reads: list[Key] | None = None, **inputs: Any) -> Key:

@@ -4,10 +4,12 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from loraflow.config import Config
 from loraflow.data.prepare import probe
 from loraflow.errors import UserError
+from loraflow.files import read_json
 from loraflow.model.source import folder_at_hand
 from loraflow.model.targets import linear_modules, require_targets
 
@@ -39,19 +41,32 @@ def check_machine(config: Config) -> None:
             "yet; start the command without a launcher, it uses one GPU"
         )
     if (base := folder_at_hand(config.model)) is not None:
-        check_adapter(config, base)
+        check_model(config, base)
 
 
-def check_adapter(config: Config, base: Path) -> None:
-    """Check the adapter against the files of the base model, without loading it.
+def check_model(config: Config, base: Path) -> None:
+    """Check the config against the files of the base model, without loading it.
 
     Raises:
-        UserError: if target modules match nothing, or the adapter does not fit on the disk.
+        UserError: if target modules match nothing, texts are longer than the model can read, or
+            the adapter does not fit on the disk.
     """
+    _require_context(config, read_json(base / "config.json"))
     modules = linear_modules(base)
     targets = require_targets(config.adapter.target_modules, modules)
     parameters = sum(config.adapter.r * sum(modules[target]) for target in targets)
     _require_room(config.store, _WORKING_ROOM + parameters * _BYTES_PER_PARAMETER * _COPIES)
+
+
+def _require_context(config: Config, model: dict[str, Any]) -> None:
+    limit = model.get("max_position_embeddings")
+    longest = config.train.max_length + config.evaluate.max_new_tokens
+    if limit and longest > limit:
+        raise UserError(
+            f"train.max_length={config.train.max_length} + evaluate.max_new_tokens="
+            f"{config.evaluate.max_new_tokens} exceed the {limit} tokens that "
+            f"{config.model.name} can read; lower one of them"
+        )
 
 
 def _require_writable(key: str, folder: Path) -> None:

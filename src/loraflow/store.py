@@ -46,9 +46,10 @@ def make_key(stage: str, version: int, *, reads: Sequence[Key] = (), **inputs: A
 class Store:
     """A folder of stage outputs, safe to share between processes and to delete."""
 
-    def __init__(self, root: Path) -> None:
-        """Keep outputs below `root`, which is made when the first one is."""
+    def __init__(self, root: Path, *, config_key: str = "store") -> None:
+        """Keep outputs below `root`, the value of `config_key`; made when the first one is."""
         self.root = root.absolute()
+        self._config_key = config_key
 
     def folder(self, key: Key) -> Path:
         """Return where the output of `key` is, or will be."""
@@ -70,7 +71,7 @@ class Store:
         """
         final = self.folder(key)
         partial = final.with_name(f"{final.name}.partial")
-        with _disk_full_is_named(self.root), self.lock(key):
+        with _disk_full_is_named(self._config_key, self.root), self.lock(key):
             if not self.has(key):
                 shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir(parents=True)
@@ -93,7 +94,7 @@ class Store:
 
 
 @contextmanager
-def _disk_full_is_named(root: Path) -> Iterator[None]:
+def _disk_full_is_named(config_key: str, root: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
@@ -101,7 +102,8 @@ def _disk_full_is_named(root: Path) -> Iterator[None]:
         if getattr(error, "errno", None) not in _FULL and "No space left" not in str(error):
             raise
         raise UserError(
-            f"store={root}: the disk is full; free space or set store=FOLDER on another disk. "
+            f"{config_key}={root}: the disk is full; free space or set {config_key}=FOLDER on "
+            "another disk. "
             "Finished stages are kept: the same command goes on after the last of them."
         ) from error
 

@@ -8,7 +8,7 @@ import pytest
 from loraflow.compare.base_vs_tuned import Comparison, compare
 from loraflow.files import write_json, write_lines
 
-METRICS = ["bleu", "rouge1", "rouge2", "rougeL", "loss", "perplexity"]
+METRICS = ["bleu", "rouge1", "rouge2", "rougeL", "loss", "perplexity", "cut_share"]
 
 
 def write_arm(folder: Path, answers: list[str], losses: list[float], **metrics: float) -> Path:
@@ -44,9 +44,9 @@ def test_every_metric_of_both_arms_has_a_row(comparison: Comparison) -> None:
     assert (values["rouge1"], values["loss"]) == ((0.5, 1.0), (3.0, 1.0))
 
 
-def test_smaller_is_better_for_loss_and_perplexity_alone(comparison: Comparison) -> None:
+def test_smaller_is_better_for_losses_and_cut_answers_alone(comparison: Comparison) -> None:
     smaller = [row.metric for row in comparison.rows if not row.larger_is_better]
-    assert smaller == ["loss", "perplexity"]
+    assert smaller == ["loss", "perplexity", "cut_share"]
 
 
 def test_mean_difference_is_that_of_the_metrics(comparison: Comparison) -> None:
@@ -63,7 +63,7 @@ def test_loss_is_weighted_by_tokens(comparison: Comparison) -> None:
 
 def test_metric_of_the_whole_set_has_no_interval(comparison: Comparison) -> None:
     without = [row.metric for row in comparison.rows if row.difference is None]
-    assert without == ["bleu", "perplexity"]
+    assert without == ["bleu", "perplexity", "cut_share"]
     assert {row.interval() for row in comparison.rows if row.metric in without} == {"-"}
 
 

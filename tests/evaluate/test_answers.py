@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from loraflow.data.template import IGNORED
-from loraflow.evaluate.generate import generate_answers
+from loraflow.evaluate.generate import Answer, generate_answers
 from loraflow.evaluate.likelihood import reference_losses
 from loraflow.model.load import CausalLM, load_base, load_for_answers
 from loraflow.model.source import BaseModel
@@ -26,7 +26,7 @@ def tokenizer(tiny_base: BaseModel) -> Tokenizer:
 def answers(
     model: CausalLM, tokenizer: Tokenizer, prompts: list[list[int]], batch_size: int
 ) -> list[str]:
-    return generate_answers(
+    written = generate_answers(
         model,
         tokenizer,
         prompts,
@@ -34,6 +34,7 @@ def answers(
         batch_size=batch_size,
         stop=[tokenizer.eos_token_id],
     )
+    return [answer.text for answer in written]
 
 
 def test_answers_come_in_the_order_of_the_prompts(model: CausalLM, tokenizer: Tokenizer) -> None:
@@ -49,7 +50,8 @@ def test_generation_ends_at_a_stop_token(model: CausalLM, tokenizer: Tokenizer) 
     stopped = generate_answers(
         model, tokenizer, [PROMPTS[1]], max_new_tokens=8, batch_size=1, stop=[first]
     )
-    assert stopped == [tokenizer.decode([first], skip_special_tokens=True).strip()]
+    text = tokenizer.decode([first], skip_special_tokens=True).strip()
+    assert stopped == [Answer(text, ended=True)]
 
 
 def test_losses_equal_the_models_own_whatever_the_batch(model: CausalLM) -> None:

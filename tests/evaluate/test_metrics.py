@@ -8,7 +8,7 @@ import sacrebleu
 from rouge_score import rouge_scorer
 
 from loraflow.evaluate import metrics
-from loraflow.evaluate.language import chinese_words, detect_language
+from loraflow.evaluate.language import ChineseWords, detect_language
 from loraflow.evaluate.overlap import score_overlap
 
 FOLDER = Path(metrics.__file__).parent
@@ -46,7 +46,7 @@ def test_chinese_is_cut_into_words() -> None:
     assert overlap.language == "zh"
     assert overlap.rouge["rougeL"][0] == 1.0
     assert 0 < overlap.rouge["rougeL"][1] < 1
-    assert chinese_words().tokenize("你是谁？ OK") == ["你", "是", "谁", "ok"]
+    assert ChineseWords().tokenize("你是谁？ OK") == ["你", "是", "谁", "ok"]
 
 
 @pytest.mark.parametrize("name", ["bleu", "rouge"])
@@ -62,13 +62,18 @@ def test_lists_of_different_length_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("texts", "language"),
+    ("text", "language"),
     [
-        (["你好，world"], "en"),
-        (["我们用 LoRA 微调这个语言模型"], "zh"),
-        (["plain"], "en"),
-        ([""], "en"),
+        ("plain words", "en"),
+        ("", "en"),
+        ("我们用 LoRA 微调这个语言模型", "zh"),
+        ("用 `print(value)` 输出变量的值", "zh"),
+        ("これはテストです", "ja"),
+        ("Возвращает имя файла", "other"),
+        ("파일 이름을 반환합니다", "other"),
     ],
 )
-def test_language_is_that_of_most_letters(texts: list[str], language: str) -> None:
-    assert detect_language(texts) == language
+def test_language_decides_the_cut_and_no_script_is_dropped(text: str, language: str) -> None:
+    assert detect_language([text]) == language
+    if text:
+        assert score_overlap([text], [text], "auto").rouge["rougeL"] == [1.0]

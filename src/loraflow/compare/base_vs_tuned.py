@@ -16,6 +16,7 @@ _METRICS = {
     "rougeL": True,
     "loss": False,
     "perplexity": False,
+    "cut_share": False,  # of answers that did not end within evaluate.max_new_tokens
 }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 10_000
+_AT_ONCE = 100  # bounds memory: 100 resamples of 10,000 items are 8 MB
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ def paired_difference(
     """
     differences = np.asarray(challenger, dtype=float) - np.asarray(reference, dtype=float)
     weight = np.ones_like(differences) if weights is None else np.asarray(weights, dtype=float)
-    draws = np.random.default_rng(seed).integers(
-        len(differences), size=(RESAMPLES, len(differences))
-    )
-    means = (differences * weight)[draws].sum(axis=1) / weight[draws].sum(axis=1)
+    generator = np.random.default_rng(seed)
+    means = []
+    for _ in range(RESAMPLES // _AT_ONCE):
+        draws = generator.integers(len(differences), size=(_AT_ONCE, len(differences)))
+        means.extend((differences * weight)[draws].sum(axis=1) / weight[draws].sum(axis=1))
     low, high = np.percentile(means, [2.5, 97.5])
     return Difference(float(np.average(differences, weights=weight)), float(low), float(high))

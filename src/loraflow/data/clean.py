@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from loraflow.config import DataConfig
-from loraflow.data.records import Message, Record, Rejected
+from loraflow.data.records import Message, Record, Rejected, Row
 
-Row = Record | Rejected
 Operator = Callable[[Record], Row]
 
 

@@ -1,6 +1,5 @@
 """Turns a source into records: one reader a format."""
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -10,10 +9,9 @@ from typing import Any
 
 from loraflow.config import DataConfig
 from loraflow.data.pydoc import hash_standard_library, read_pydoc
-from loraflow.data.records import Message, Record, Rejected
+from loraflow.data.records import Message, Record, Rejected, Row
 from loraflow.errors import UserError
-
-Row = Record | Rejected
+from loraflow.files import hash_content
 
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -31,8 +29,7 @@ def fingerprint(data: DataConfig) -> str:
     """Return a digest of the source's content, wherever it lies."""
     if data.path is None:
         return hash_standard_library()
-    with _checked(data).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hash_content(_checked(data))
 
 
 def _read_alpaca(data: DataConfig) -> Iterator[Row]:

@@ -52,6 +52,9 @@ class Rejected:
         return asdict(self)
 
 
+Row = Record | Rejected
+
+
 def from_row(row: Mapping[str, Any]) -> Record:
     """Read what `Record.as_row` wrote."""
     return Record(messages=tuple(row["messages"]), line=row["line"])

@@ -1,4 +1,4 @@
-"""Keeps rows with the same prompt on the same side, and each row on its side as the data grows."""
+"""Keeps rows with the same prompt on the same side, by a hash and not by their position."""
 
 import hashlib
 from collections import defaultdict
@@ -23,8 +23,9 @@ def split_records(
     """Split by prompt: groups of rows with one normalized prompt never straddle the two sides.
 
     A group's place follows from a hash of its prompt and the seed, not from its position, so rows
-    added to a file do not move others from training to the held-out side. The held-out side ends
-    before the first group that would overfill it, so it may be a little smaller than asked for.
+    added to a file do not shuffle the others, though new groups may take places on the held-out
+    side. That side ends before the first group that would overfill it, so it may be a little
+    smaller than asked for.
     """
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records:

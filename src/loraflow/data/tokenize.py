@@ -39,6 +39,7 @@ def tokenize(
     for name in ("train", "held_out"):
         records = [from_row(row) for row in read_lines(prepared / f"{name}.jsonl")]
         rows = list(_encode(records, render, max_length, too_long))
+        counts[f"{name}_cut_prompts"] = sum(row.pop("cut") for row in rows)
         pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), out / f"{name}.parquet")
         counts |= _count(name, rows, len(records))
         if not rows:
@@ -68,7 +69,12 @@ def _encode(
             if example is None:
                 too_long.append({**record.as_row(), "tokens": len(whole.input_ids)})
                 continue
-            yield {"id": record.id, "input_ids": example.input_ids, "labels": example.labels}
+            yield {
+                "id": record.id,
+                "input_ids": example.input_ids,
+                "labels": example.labels,
+                "cut": example != whole,
+            }
 
 
 def _count(name: str, rows: list[dict[str, Any]], records: int) -> dict[str, int]:

@@ -1,12 +1,21 @@
 """Answers prompts greedily, in batches of like length."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
 from loraflow.model.load import CausalLM
 from loraflow.model.tokenizer import Tokenizer
 from loraflow.progress import progress
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model wrote."""
+
+    text: str
+    ended: bool  # by itself; else it was cut at max_new_tokens
 
 
 def generate_answers(
@@ -17,18 +26,18 @@ def generate_answers(
     max_new_tokens: int,
     batch_size: int,
     stop: list[int],
-) -> list[str]:
+) -> list[Answer]:
     """Return one answer for each prompt (token ids), in the order of the prompts."""
-    answers = [""] * len(prompts)
+    answers = [Answer("", ended=False)] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     with progress("answer", len(prompts), "answers") as bar:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            texts = _generate(
+            written = _generate(
                 model, tokenizer, [prompts[index] for index in batch], max_new_tokens, stop
             )
-            for index, text in zip(batch, texts, strict=True):
-                answers[index] = text
+            for index, answer in zip(batch, written, strict=True):
+                answers[index] = answer
             bar.update(len(batch))
     return answers
 
@@ -39,7 +48,7 @@ def _generate(
     prompts: list[list[int]],
     max_new_tokens: int,
     stop: list[int],
-) -> list[str]:
+) -> list[Answer]:
     inputs = tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt")
     with torch.inference_mode():
         output = model.generate(
@@ -50,4 +59,6 @@ def _generate(
             pad_token_id=tokenizer.pad_token_id,
         )
     written = output[:, inputs["input_ids"].shape[1] :]
-    return [text.strip() for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
+    texts = tokenizer.batch_decode(written, skip_special_tokens=True)
+    ended = torch.isin(written.cpu(), torch.tensor(stop)).any(dim=1).tolist()
+    return [Answer(text.strip(), ended=end) for text, end in zip(texts, ended, strict=True)]

