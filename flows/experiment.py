@@ -30,7 +30,7 @@ log = logging.getLogger("loraflow")
 @flow(name="experiment", flow_run_name="{name}", persist_result=False)
 def experiment(name: str, settings: dict[str, Any]) -> tuple[Comparison, dict[str, str]]:
     """Run the stages, log the result, and return it with the places where it can be seen."""
-    from loraflow.tracking.run import open_run
+    from loraflow.tracking.run import open_run, tolerated_outage
 
     config = load_config(settings)
     store = Store(config.store)
@@ -45,7 +45,8 @@ def experiment(name: str, settings: dict[str, Any]) -> tuple[Comparison, dict[st
         if not run.finished:
             from loraflow.tracking.record import record_experiment
 
-            record_experiment(run, config, plan, store, base=base, comparison=comparison)
+            with tolerated_outage("the run is not complete there"):
+                record_experiment(run, config, plan, store, base=base, comparison=comparison)
     create_markdown_artifact(
         f"{comparison.as_markdown()}\n\n[The run in MLflow]({run.url})",
         key="experiment-result",

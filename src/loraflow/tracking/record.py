@@ -20,7 +20,7 @@ from loraflow.model.source import BaseModel
 from loraflow.plan import Plan
 from loraflow.store import Store
 from loraflow.tracking.provenance import git_diff, library_versions
-from loraflow.tracking.run import Run, tolerated_outage
+from loraflow.tracking.run import Run
 
 _DIGEST_LENGTH = 36  # the longest that MLflow takes for a dataset
 
@@ -35,20 +35,6 @@ def record_experiment(
     comparison: Comparison,
 ) -> None:
     """Log parameters, final metrics, data, adapter, items and provenance to the active run."""
-    with tolerated_outage("the run is not complete there"):
-        _record(run, config, plan, store, base=base, comparison=comparison)
-        run.recorded = True
-
-
-def _record(
-    run: Run,
-    config: Config,
-    plan: Plan,
-    store: Store,
-    *,
-    base: BaseModel,
-    comparison: Comparison,
-) -> None:
     settings = dump_config(config)
     params = {key: _as_typed(value) for key, value in flatten(settings).items()}
     run.client.log_batch(run.id, params=[Param(key, value) for key, value in params.items()])
@@ -65,6 +51,7 @@ def _record(
         _gather_files(Path(scratch), settings, plan, store)
         run.client.log_artifacts(run.id, scratch)
     _log_adapter(run, params, store.folder(plan.train) / "adapter", base)
+    run.recorded = True
 
 
 def _complete_history(run: Run, history: Path) -> None:

@@ -28,6 +28,7 @@ PLAN_TAG = "loraflow.plan"
 PROCESS_TAG = "loraflow.process"
 _KIND = "custom_model_development"  # the UI opens with runs and charts, not with chat traces
 _SECONDS_BETWEEN_WRITES = 5.0
+_SECONDS_AFTER_FAILURE = 60.0  # each try costs the training a few seconds
 
 
 @dataclass
@@ -65,8 +66,8 @@ class Run:
         try:
             self.flush()
         except MlflowException as error:
-            log.warning("MLflow does not answer, metrics are kept for later: %s", error)
-            self._written = time.monotonic()
+            log.warning("MLflow does not answer, metrics are kept for later: %.200s", error)
+            self._written = time.monotonic() + _SECONDS_AFTER_FAILURE
 
 
 @contextmanager

@@ -54,7 +54,9 @@ def train(
     final_loss = _run(trainer, out / HISTORY, log_metric)
     seconds = time.monotonic() - started
     trainer.model.peft_config["default"].base_model_name_or_path = base.name
-    trainer.model.save_pretrained(out / "adapter", safe_serialization=True)
+    trainer.model.save_pretrained(  # no look at the hub for whether the vocabulary grew
+        out / "adapter", safe_serialization=True, save_embedding_layers=False
+    )
     return {
         "counts": {**counts, "steps": trainer.state.global_step, "tokens": trainer.tokens_read},
         "metrics": {
