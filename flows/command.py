@@ -25,7 +25,7 @@ def run_command(body: Callable[[Config], None]) -> None:
 
     Exits with status 2 and a message for what the user can mend.
     """
-    _quiet_libraries()
+    _set_environment()
     try:
         for config in [load_config(settings) for settings in _compose()]:
             body(config)
@@ -35,8 +35,13 @@ def run_command(body: Callable[[Config], None]) -> None:
         sys.exit("\nstopped; the same command goes on after the last finished stage")
 
 
-def _quiet_libraries() -> None:
-    """Keep the terminal for what the user can act on."""
+def _set_environment() -> None:
+    """Set what libraries read when they are first imported, unless the user has.
+
+    Threads that wait for each other sleep instead of spinning: on a machine that does something
+    else besides, spinning makes training ten times slower (docs/architecture.md).
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a dead server is soon known
