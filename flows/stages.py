@@ -24,13 +24,11 @@ log = logging.getLogger("loraflow")
 
 @dataclass(frozen=True)
 class Outputs:
-    """The folders that the stages filled."""
+    """The folders that are looked at when all stages are done."""
 
-    prepared: Path
-    tokens: Path
-    base: Path
+    base: Path  # the base model's evaluation
+    tuned: Path  # the tuned model's
     adapter: Path
-    tuned: Path
 
 
 def run_stages(
@@ -49,7 +47,7 @@ def run_stages(
         partial(_evaluate, config, base, prepared, tokens, trained / "adapter"),
         "tuned",
     )
-    return Outputs(prepared, tokens, untuned, trained / "adapter", tuned)
+    return Outputs(base=untuned, tuned=tuned, adapter=trained / "adapter")
 
 
 def _run_stage(store: Store, key: Key, work: Callable[..., Summary], arm: str = "") -> Path:
