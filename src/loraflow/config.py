@@ -4,7 +4,7 @@ A section checks its own limits; `loraflow.check` reports every fault of a whole
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -29,6 +29,35 @@ def _expand_user(path: object) -> object:
         raise ValueError(str(error)) from error
 
 
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Column = Literal[  # what the layouts call their columns
+    "answer",
+    "answer_idx",
+    "chosen",
+    "choices",
+    "completion",
+    "context",
+    "conversations",
+    "history",
+    "input",
+    "instruction",
+    "kto_tag",
+    "label",
+    "messages",
+    "options",
+    "output",
+    "prompt",
+    "question",
+    "rejected",
+    "response",
+    "system",
+    "target",
+    "text",
+    "tools",
+]
 UserPath = Annotated[Path, BeforeValidator(_expand_user)]
 
 
@@ -47,17 +76,58 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class SplitConfig:
+    """Which rows are kept apart, on which base and tuned model are compared."""
+
+    held_out_rows: PositiveInt
+    held_out_path: Text | None  # a file that is the held-out side; null: taken from the data
+    stratify_by: Literal["source", "kind", "label"] | None  # the same shares on both sides
+    seed: Seed  # apart from train.seed, so that all arms share the held-out rows
+
+
+@dataclass(frozen=True, config=_STRICT)
+class LeakConfig:
+    """Training rows that give away what the model is tested on."""
+
+    action: Literal["remove", "refuse", "report"]
+    ngram: Annotated[int, Field(ge=5, strict=True)]  # words, or Chinese and Japanese characters
+    min_share: Annotated[float, Field(gt=0, le=1)]  # of a text's n-grams, in one training row
+    max_occurrences: PositiveInt  # an n-gram in more rows than this is a phrase, not a leak
+    benchmarks: list[Text]  # files of test questions, e.g. MT-Bench's question.jsonl
+
+
+@dataclass(frozen=True, config=_STRICT)
 class DataConfig:
     """Instruction data, and what is kept of it."""
 
-    format: Literal["alpaca", "pydoc"]
-    path: UserPath | None  # the file; none for pydoc, which is made from the standard library
+    path: Annotated[list[Text], Field(min_length=1), BeforeValidator(_as_list)] | None
+    layout: Literal[
+        "auto",
+        "alpaca",
+        "sharegpt",
+        "messages",
+        "prompt_completion",
+        "question_answer",
+        "openorca",
+        "firefly",
+        "text",
+        "preference",
+        "kto",
+        "classify",
+        "choice",
+        "pydoc",
+    ]
+    columns: dict[Column, Text]  # the layout's name of a column -> the file's
+    weights: list[PositiveFloat] | None  # shares of the paths in the training rows; null: all rows
     instruction: Text | None  # pydoc only: the instruction that every row carries
-    answer_characters: tuple[PositiveInt, PositiveInt]  # shortest and longest answer kept
+    learn: Literal["all", "last"]  # answers of a conversation that are learned
+    clean: dict[str, dict[str, Any] | None]  # operators in order; null leaves one out
+    max_reject_rate: Annotated[float, Field(gt=0, le=1)]  # more rows set aside than this: stop
+    negatives: list[Literal["choices", "similar", "truncated", "shuffled"]]  # worse answers made
     train_rows: PositiveInt | None  # at most this many rows to train on; null: all
-    held_out_rows: PositiveInt  # rows kept apart, on which base and tuned model are compared
     min_train_rows: PositiveInt  # fewer after cleaning is an error
-    split_seed: Seed  # which rows are held out; apart from train.seed, so that all arms share them
+    split: SplitConfig
+    leak: LeakConfig
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -92,6 +162,7 @@ class TrainConfig:
     """Supervised fine-tuning; names and meanings are those of TRL's SFTConfig."""
 
     max_length: Annotated[int, Field(ge=8, strict=True)]  # tokens of prompt and answer
+    truncation: Literal["drop", "cut_prompt", "cut_answer", "proportional"]  # of longer rows
     num_train_epochs: PositiveFloat
     max_steps: PositiveInt | None  # wins over num_train_epochs
     per_device_train_batch_size: PositiveInt

@@ -11,8 +11,8 @@ SECONDS_BETWEEN_LINES = 10.0  # where no terminal shows the bar, as in a nightly
 
 
 @contextmanager
-def progress(what: str, total: int, unit: str) -> "Iterator[tqdm[Never]]":
-    """Show a bar for `total` units; call `.update(n)` on what is yielded."""
+def progress(what: str, total: int | None, unit: str) -> "Iterator[tqdm[Never]]":
+    """Show a bar for `total` units (None: unknown); call `.update(n)` on what is yielded."""
     with tqdm(
         total=total,
         desc=f"{what:<18}",

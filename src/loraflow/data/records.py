@@ -1,60 +1,85 @@
-"""The one shape of a row after reading, and of a row set aside."""
+"""The one shape of a row after reading, and why a row is set aside."""
 
 import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+import orjson
+
+Message = Mapping[str, Any]
+"""{"role": "system" | "user" | "assistant" | "tool", "content": text}, and "learn": False where an
+answer is only context."""
+
+Kind = Literal["chat", "text", "preference", "kto", "classify", "choice"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
-    """A conversation whose last message is the answer to learn."""
+    """A conversation that ends with an answer to learn; raw text is an answer alone."""
 
     messages: tuple[Message, ...]
-    line: int  # where the source has it, counted from 1
+    kind: Kind = "chat"
+    rejected: str | None = None  # preference: the answer that is worse than the last message
+    label: str | None = None  # classify: the class; kto: "true" or "false"
+    choices: tuple[str, ...] | None = None  # choice: all options, the right one among them
 
     @property
     def id(self) -> str:
-        """Name the row by its content, so that it is the same in every run."""
-        text = json.dumps([dict(message) for message in self.messages], ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """Name the row by its content (64 bits in hexadecimal): the same in every run."""
+        messages = [[part["role"], part["content"], is_learned(part)] for part in self.messages]
+        content = orjson.dumps([messages, self.rejected, self.label, self.choices])
+        return hashlib.sha256(content).hexdigest()[:16]
 
     @property
     def prompt(self) -> tuple[Message, ...]:
         """All that comes before the answer."""
-        return self.messages[:-1]
+        return self.messages[: self._answer_at]
+
+    @property
+    def question(self) -> str:
+        """The text that the answer answers; empty for raw text."""
+        return self.prompt[-1]["content"] if self.prompt else ""
 
     @property
     def answer(self) -> str:
         """The text to learn."""
-        return self.messages[-1]["content"]
+        content: str = self.messages[self._answer_at]["content"]
+        return content
 
-    def as_row(self) -> dict[str, Any]:
-        """Return the record as it is written to disk."""
-        return {"id": self.id, "messages": list(self.messages), "line": self.line}
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A row that is not trained on, with the reason, and as it was."""
-
-    line: int
-    operator: str  # what rejected it
-    value: Any  # what was measured
-    threshold: Any  # what was allowed
-    original: Any
-
-    def as_row(self) -> dict[str, Any]:
-        """Return the rejection as it is written to disk."""
-        return asdict(self)
+    @property
+    def _answer_at(self) -> int:
+        """Where the last learned message stands; the last one if none is."""
+        last = len(self.messages) - 1
+        for at in range(last, -1, -1):
+            if is_learned(self.messages[at]):
+                return at
+        return last
 
 
-Row = Record | Rejected
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a row is set aside: what was measured, and what would have been allowed."""
+
+    value: Any
+    threshold: Any
+    operator: str | None = None  # what found it, where that is not who reports it
 
 
-def from_row(row: Mapping[str, Any]) -> Record:
-    """Read what `Record.as_row` wrote."""
-    return Record(messages=tuple(row["messages"]), line=row["line"])
+def is_learned(message: Message) -> bool:
+    """Tell whether an answer is to be learned; those of other roles never are."""
+    return message["role"] == "assistant" and message.get("learn") is not False
+
+
+def edit_texts(record: Record, edit: Callable[[str], str]) -> Record:
+    """Return `record` with every text edited, or the very same object where nothing changed."""
+    texts = [message["content"] for message in record.messages]
+    edited = [edit(text) for text in texts]
+    rejected = None if record.rejected is None else edit(record.rejected)
+    choices = None if record.choices is None else tuple(map(edit, record.choices))
+    if edited == texts and rejected == record.rejected and choices == record.choices:
+        return record
+    messages = tuple(
+        {**message, "content": text} for message, text in zip(record.messages, edited, strict=True)
+    )
+    return replace(record, messages=messages, rejected=rejected, choices=choices)

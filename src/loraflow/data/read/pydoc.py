@@ -8,32 +8,27 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from loraflow.config import DataConfig
-from loraflow.data.records import Record
 from loraflow.files import hash_files
 
 # tests, vendored tools, and what is not there on every machine
 _LEFT_OUT = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "ensurepip", "site-packages"}
 
 
-def read_pydoc(data: DataConfig) -> Iterator[Record]:
-    """Yield a record for each public class and function with a docstring.
+def read_pydoc(instruction: str) -> Iterator[dict[str, str]]:
+    """Yield a row in Alpaca's layout for each public class and function with a docstring.
 
-    The prompt is `data.instruction`, the qualified name and the signature; the answer is the
-    docstring's first paragraph on one line. The order is that of the sorted file names.
+    The input is the qualified name and the signature; the output is the docstring's first
+    paragraph on one line. The order is that of the sorted file names.
     """
-    line = 0
     for path in _source_files():
         module = ".".join(path.relative_to(_root()).with_suffix("").parts)
         for name, signature, docstring in _documented(ast.parse(path.read_bytes()), module):
-            line += 1
             summary = " ".join(re.split(r"\n\s*\n", docstring)[0].split())
-            prompt = f"{data.instruction}\n{name}\n{signature}"
-            messages = (
-                {"role": "user", "content": prompt},
-                {"role": "assistant", "content": summary},
-            )
-            yield Record(messages, line)
+            yield {
+                "instruction": instruction,
+                "input": f"{name}\n{signature}",
+                "output": summary,
+            }
 
 
 @cache
