@@ -1,111 +1,379 @@
 """The stage writes every row once: to train on, held out, rejected, or counted as unused."""
 
+import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from loraflow.data.prepare import prepare, probe
+from loraflow.data import prepare as preparing
+from loraflow.data.judge.verdicts import judge
+from loraflow.data.prepare import prepare
 from loraflow.errors import UserError
-from loraflow.files import read_lines
-from tests.data.sources import alpaca, write_rows
+from tests.data.sources import file_data, on_any_machine, prepared, rows_of, turn, write_rows
 
 GOOD: list[dict[str, Any]] = [
     {"instruction": f"第{number}问", "output": f"回答{number}"} for number in range(20)
 ]
 BAD: list[Any] = [GOOD[0], {"instruction": "q", "output": " "}, {"instruction": "q"}, 5]
+HALF_READABLE = [*GOOD[:10], *[{"instruction": "q", "output": ""}] * 10]
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder
+def contents(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    return [tuple(message["content"] for message in row["messages"]) for row in rows]
 
 
-def lines(folder: Path, name: str) -> list[dict[str, Any]]:
-    return read_lines(folder / f"{name}.jsonl")
-
-
-def test_rows_are_conserved(tmp_path: Path, out: Path) -> None:
+def test_rows_are_conserved(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.json", [*GOOD, *BAD])
-    summary = prepare(alpaca(path, train_rows=10), out=out)
-    assert summary == {
-        "counts": {"read": 24, "train": 10, "held_out": 2, "unused": 8, "rejected": 4},
-        "rejected_by": {"schema": 2, "exact_duplicate": 1, "empty_text": 1},
+    data = file_data(path, "data.train_rows=10", "data.split.held_out_rows=2")
+    summary = prepared(data, tmp_path / "out")
+    assert summary["counts"] == {
+        "read": 24,
+        "train": 10,
+        "held_out": 2,
+        "unused": 8,
+        "rejected": 4,
     }
+    assert summary["rejected_by"] == {"schema": 2, "empty_or_echoed": 1, "exact_duplicates": 1}
     for name in ("train", "held_out", "rejected"):
-        assert len(lines(out, name)) == summary["counts"][name]
+        assert len(rows_of(tmp_path / "out", name)) == summary["counts"][name]
 
 
-def test_chinese_text_survives_unchanged(tmp_path: Path, out: Path) -> None:
-    prepare(alpaca(write_rows(tmp_path / "rows.jsonl", GOOD)), out=out)
-    rows = [*lines(out, "train"), *lines(out, "held_out")]
-    written = {tuple(message["content"] for message in row["messages"]) for row in rows}
-    assert written == {(row["instruction"], row["output"]) for row in GOOD}
-    assert "回答" in (out / "train.jsonl").read_text(encoding="utf-8")
+def test_only_the_three_tables_are_left_behind(tmp_path: Path) -> None:
+    prepared(file_data(write_rows(tmp_path / "rows.json", GOOD)), tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"train.parquet", "held_out.parquet", "rejected.parquet"}
 
 
-def test_rejected_rows_are_written_with_line_and_reason(tmp_path: Path, out: Path) -> None:
-    prepare(alpaca(write_rows(tmp_path / "rows.json", [*GOOD, 5])), out=out)
-    (rejected,) = lines(out, "rejected")
-    assert (rejected["line"], rejected["operator"], rejected["original"]) == (21, "schema", 5)
+def test_chinese_text_survives_unchanged(tmp_path: Path) -> None:
+    prepared(file_data(write_rows(tmp_path / "rows.jsonl", GOOD)), tmp_path / "out")
+    rows = [row for side in ("train", "held_out") for row in rows_of(tmp_path / "out", side)]
+    assert set(contents(rows)) == {(row["instruction"], row["output"]) for row in GOOD}
 
 
-def test_same_source_gives_the_same_files(tmp_path: Path, out: Path) -> None:
-    data = alpaca(write_rows(tmp_path / "rows.json", [*GOOD, *BAD]))
-    prepare(data, out=out)
-    first = {path.name: path.read_bytes() for path in out.iterdir()}
-    prepare(data, out=out)
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+def test_table_of_kept_rows_has_the_columns_that_other_stages_read(tmp_path: Path) -> None:
+    prepared(file_data(write_rows(tmp_path / "rows.jsonl", GOOD)), tmp_path / "out")
+    row = rows_of(tmp_path / "out", "train")[0]
+    number = row["line"] - 1
+    assert len(row.pop("id")) == 16
+    assert row == {
+        "source": "rows.jsonl",
+        "line": number + 1,
+        "kind": "chat",
+        "messages": [
+            {**message, "learn": None} for message in turn(f"第{number}问", f"回答{number}")
+        ],
+        "rejected": None,
+        "label": None,
+        "choices": None,
+    }
 
 
-def test_half_a_surrogate_pair_loses_no_row(tmp_path: Path, out: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    write_rows(path, GOOD)
-    with path.open("a") as file:  # JSON may spell half an emoji, UTF-8 cannot hold it
-        file.write('{"instruction": "half \\ud83d", "output": "ok"}\n')
-    counts = prepare(alpaca(path), out=out)["counts"]
-    assert counts["read"] == 21
-    assert counts["train"] + counts["held_out"] + counts["rejected"] == 21
+def test_rejected_rows_have_place_reason_and_original(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [*GOOD, GOOD[3]])
+    with path.open("a") as file:
+        file.write("{ 坏\n")
+    prepared(file_data(path), tmp_path / "out")
+    broken, copy = rows_of(tmp_path / "out", "rejected")
+    assert list(copy.values()) == [
+        "rows.jsonl",
+        21,
+        "exact_duplicates",
+        '{"same_as": "rows.jsonl line 4"}',
+        '"one of each"',
+        json.dumps(GOOD[3], ensure_ascii=False),
+    ]
+    assert list(copy) == ["source", "line", "operator", "value", "threshold", "original"]
+    assert (broken["line"], broken["operator"], broken["original"]) == (22, "json", "{ 坏")
+    assert broken["threshold"] == '"one JSON value"'
 
 
-def test_too_few_rows_names_counts_and_reasons(tmp_path: Path, out: Path) -> None:
-    path = write_rows(tmp_path / "rows.json", [*GOOD[:4], *BAD])
+def test_values_of_rejected_rows_are_json(tmp_path: Path) -> None:
+    many = {"messages": [{"role": "user", "content": "x"}] * 900}
+    rows = [{"messages": turn(f"q{number}", "a")} for number in range(9)]
+    path = write_rows(tmp_path / "rows.jsonl", [*rows, many, *BAD])
+    prepared(file_data(path), tmp_path / "out")
+    rejected = rows_of(tmp_path / "out", "rejected")
+    assert {row["operator"] for row in rejected} >= {"roles", "schema"}
+    for row in rejected:
+        json.loads(row["value"])
+        json.loads(row["threshold"])
+
+
+def test_funnel_follows_every_row_from_operator_to_operator(tmp_path: Path) -> None:
+    rows = [*GOOD, {"instruction": " q", "output": "a "}, *BAD]
+    summary = prepared(file_data(write_rows(tmp_path / "rows.json", rows)), tmp_path / "out")
+    funnel = summary["funnel"]
+    names = [step["operator"] for step in funnel]
+    assert names[:2] == ["file", "encoding"]
+    assert names[-3:] == ["exact_duplicates", "near_duplicates", "leak"]
+    assert "pii" not in names  # switched off
+    left = summary["counts"]["read"]
+    for step in funnel:
+        assert step["rows_in"] == left
+        left -= step["rejected"]
+    assert left == summary["counts"]["read"] - summary["counts"]["rejected"]
+    assert {step["operator"]: step["edited"] for step in funnel if step["edited"]} == {
+        "whitespace": 2
+    }
+
+
+def test_sources_and_samples_of_edits_are_named(tmp_path: Path) -> None:
+    paths = [
+        write_rows(tmp_path / "a.jsonl", GOOD),
+        write_rows(tmp_path / "b.json", [{"question": " q", "answer": "a"}, 5]),
+    ]
+    summary = prepared(file_data(paths), tmp_path / "out")
+    assert summary["sources"] == [
+        {"name": "a.jsonl", "layout": "alpaca", "read": 20, "rejected": 0},
+        {"name": "b.json", "layout": "question_answer", "read": 2, "rejected": 1},
+    ]
+    assert summary["edits"] == [
+        {"operator": "whitespace", "source": "b.json", "line": 1, "before": " q", "after": "q"}
+    ]
+
+
+def test_same_source_gives_the_same_files(tmp_path: Path) -> None:
+    data = file_data(
+        write_rows(tmp_path / "rows.json", [*GOOD, *BAD]),
+        "data.negatives=[shuffled,truncated,similar]",
+    )
+    assert prepared(data, tmp_path / "a") == prepared(data, tmp_path / "b")
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+lines = st.one_of(
+    json_values.map(json.dumps).map(str.encode),
+    st.binary(max_size=20),
+    st.sampled_from(GOOD).map(json.dumps).map(str.encode),
+    st.just(b'{"instruction": "half \\ud83d", "output": "ok"}'),
+    st.just(b'{"instruction": "q\\u0000", "instruction": "q", "output": "a"}'),
+)
+
+
+@on_any_machine
+@given(st.lists(lines, max_size=8))
+def test_no_file_makes_the_stage_lose_a_row(
+    tmp_path_factory: pytest.TempPathFactory, content: list[bytes]
+) -> None:
+    folder = tmp_path_factory.mktemp("rows")
+    good = [json.dumps({**row, "input": part}).encode() for part in "abcde" for row in GOOD]
+    written = b"\n".join([*good, *content])
+    (folder / "rows.jsonl").write_bytes(written)
+    summary = prepared(file_data(folder / "rows.jsonl"), folder / "out")
+    rows = [line for line in written.split(b"\n") if line.strip()]
+    assert summary["counts"]["read"] == len(rows)
+    written_rows = sum(
+        len(rows_of(folder / "out", name)) for name in ("train", "held_out", "rejected")
+    )
+    assert written_rows == len(rows)
+
+
+def test_too_many_rejected_rows_stop_the_run_with_reasons_and_place(tmp_path: Path) -> None:
+    data = file_data(write_rows(tmp_path / "a.json", HALF_READABLE), "data.max_reject_rate=0.4")
     match = (
-        r"data\.path=.*: 4 rows are left .* 5 are needed .*data\.min_train_rows=3 \+ "
-        r"data\.held_out_rows=2.* rejected 4 \(schema 2, exact_duplicate 1, empty_text 1\); "
-        r"the first: line 5, exact_duplicate"
+        r"data\.max_reject_rate=0\.4: 10 of 20 rows \(50%\) were set aside "
+        r"\(empty_or_echoed 10\); the first: a\.json line 11, empty_or_echoed: "
+        r"got \{\"empty\": \"assistant\"\}.* All of them are in .*rejected\.parquet"
     )
     with pytest.raises(UserError, match=match):
-        prepare(alpaca(path), out=out)
-    assert not list(out.iterdir())
+        prepared(data, tmp_path / "out")
+    assert len(rows_of(tmp_path / "out", "rejected")) == 10
 
 
-def test_just_enough_rows_are_enough(tmp_path: Path, out: Path) -> None:
-    counts = prepare(alpaca(write_rows(tmp_path / "rows.json", GOOD[:5])), out=out)["counts"]
+def test_just_so_many_rejected_rows_are_allowed(tmp_path: Path) -> None:
+    data = file_data(write_rows(tmp_path / "a.json", HALF_READABLE), "data.max_reject_rate=0.5")
+    assert prepared(data, tmp_path / "out")["counts"]["rejected"] == 10
+
+
+def test_too_few_rows_names_counts_keys_and_reasons(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.json", [*GOOD[:4], *BAD])
+    data = file_data(path, "data.min_train_rows=3", "data.split.held_out_rows=2")
+    match = (
+        r"data\.path=.*: 4 rows are left .* 5 are needed \(data\.min_train_rows=3 \+ "
+        r"data\.split\.held_out_rows=2\); set aside: schema 2, empty_or_echoed 1, "
+        r"exact_duplicates 1; the first: a\.json line 6, empty_or_echoed"
+    )
+    with pytest.raises(UserError, match=match):
+        prepared(data, tmp_path / "out")
+
+
+def test_just_enough_rows_are_enough(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.json", GOOD[:5])
+    data = file_data(path, "data.min_train_rows=3", "data.split.held_out_rows=2")
+    counts = prepared(data, tmp_path / "out")["counts"]
     assert (counts["train"], counts["held_out"]) == (3, 2)
 
 
-def test_held_out_side_that_stays_empty_is_an_error(tmp_path: Path, out: Path) -> None:
+def test_all_rows_rejected_is_an_error_that_names_the_first(tmp_path: Path) -> None:
+    data = file_data(write_rows(tmp_path / "a.json", [5, "text", None]))
+    with pytest.raises(
+        UserError, match=r": 0 rows are left .* schema 3; the first: a\.json line 1"
+    ):
+        prepared(data, tmp_path / "out")
+
+
+def test_held_out_side_that_stays_empty_is_an_error(tmp_path: Path) -> None:
     rows = [{"instruction": "always the same", "output": f"answer {n}"} for n in range(20)]
-    with pytest.raises(UserError, match=r"data\.held_out_rows"):
-        prepare(alpaca(write_rows(tmp_path / "rows.json", rows)), out=out)
+    data = file_data(write_rows(tmp_path / "a.json", rows), "data.split.held_out_rows=2")
+    with pytest.raises(UserError, match=r"data\.split\.held_out_rows=2 is smaller than every"):
+        prepared(data, tmp_path / "out")
 
 
-@pytest.mark.parametrize("rows", [[], [5], GOOD[:4]])
-def test_probe_finds_what_the_stage_would(tmp_path: Path, rows: list[Any]) -> None:
-    with pytest.raises(UserError, match=r"data\.path=.*are needed"):
-        probe(alpaca(write_rows(tmp_path / "rows.json", rows)))
+def test_limit_of_rows_that_a_small_held_out_side_leaves_is_no_error(tmp_path: Path) -> None:
+    rows = [{"instruction": f"q{n // 3}", "output": f"answer {n}"} for n in range(60)]
+    data = file_data(
+        write_rows(tmp_path / "a.json", rows),
+        "data.train_rows=10",
+        "data.min_train_rows=10",
+        "data.split.held_out_rows=5",
+    )
+    counts = prepared(data, tmp_path / "out")["counts"]
+    assert (counts["train"], counts["held_out"], counts["unused"]) == (10, 3, 47)
 
 
-def test_probe_lets_a_usable_file_pass_and_writes_nothing(tmp_path: Path) -> None:
-    path = write_rows(tmp_path / "rows.json", GOOD)
-    probe(alpaca(path))
-    assert list(tmp_path.iterdir()) == [path]
+def test_held_out_file_is_the_held_out_side(tmp_path: Path) -> None:
+    train, test = (
+        write_rows(tmp_path / f"{name}.json", rows)
+        for name, rows in (("train", GOOD[:12]), ("test", GOOD[12:]))
+    )
+    data = file_data(train, f"data.split.held_out_path={test}")
+    assert prepared(data, tmp_path / "out")["counts"] == {
+        "read": 20,
+        "train": 12,
+        "held_out": 8,
+        "unused": 0,
+        "rejected": 0,
+    }
+    assert {row["source"] for row in rows_of(tmp_path / "out", "held_out")} == {"test.json"}
 
 
-def test_probe_finds_a_long_file_of_another_format(tmp_path: Path) -> None:
-    path = write_rows(tmp_path / "rows.jsonl", [{"text": "other"}] * 6_000)
-    with pytest.raises(UserError, match=r"data\.path=.*rejected 5000 \(schema 5000\)"):
-        probe(alpaca(path))
+def test_rows_of_the_held_out_file_do_not_count_as_training_rows(tmp_path: Path) -> None:
+    train, test = (
+        write_rows(tmp_path / f"{name}.json", rows)
+        for name, rows in (("train", GOOD[:5]), ("test", GOOD))
+    )
+    data = file_data(train, f"data.split.held_out_path={test}", "data.min_train_rows=5")
+    match = r"0 rows are left .* 5 are needed \(data\.min_train_rows=5\); .*exact_duplicates 5"
+    with pytest.raises(UserError, match=match):
+        prepared(data, tmp_path / "out")
+
+
+def test_held_out_file_without_a_usable_row_is_named(tmp_path: Path) -> None:
+    train = write_rows(tmp_path / "train.json", GOOD)
+    test = write_rows(tmp_path / "test.json", [5])
+    data = file_data(train, f"data.split.held_out_path={test}")
+    with pytest.raises(UserError, match=r"data\.split\.held_out_path=.*test\.json has no row"):
+        prepared(data, tmp_path / "out")
+
+
+def test_sources_are_mixed_by_weight_and_the_rest_is_unused(tmp_path: Path) -> None:
+    rows = [{"instruction": f"q{number}", "output": f"a{number}"} for number in range(80)]
+    paths = [
+        write_rows(tmp_path / "long.jsonl", rows[:60]),
+        write_rows(tmp_path / "short.jsonl", rows[60:]),
+    ]
+    data = replace(file_data(paths), weights=[1.0, 1.0])
+    counts = prepared(data, tmp_path / "out")["counts"]
+    given_by = Counter(row["source"] for row in rows_of(tmp_path / "out", "train"))
+    assert given_by["long.jsonl"] == given_by["short.jsonl"] >= 19
+    assert counts["unused"] == 80 - counts["train"] - counts["held_out"]
+
+
+@pytest.mark.parametrize("by", ["label", "kind", "source"])
+def test_strata_have_the_same_shares_on_both_sides(tmp_path: Path, by: str) -> None:
+    label = {} if by == "kind" else {"label": "好"}  # text alone is of another kind
+    many = [{"text": f"评论{number}", **label} for number in range(60)]
+    few = [{"text": f"评论{number}", "label": "坏"} for number in range(60, 80)]
+    paths = [write_rows(tmp_path / "a.jsonl", many), write_rows(tmp_path / "b.jsonl", few)]
+    data = file_data(
+        paths, f"data.split.stratify_by={by}", "data.split.held_out_rows=8", "data/clean=none"
+    )
+    prepared(data, tmp_path / "out")
+    given_by = Counter(row["source"] for row in rows_of(tmp_path / "out", "held_out"))
+    assert given_by == {"a.jsonl": 6, "b.jsonl": 2}
+
+
+def test_weights_that_leave_too_few_rows_are_named(tmp_path: Path) -> None:
+    paths = [write_rows(tmp_path / "a.json", GOOD[:2]), write_rows(tmp_path / "b.json", GOOD[2:])]
+    data = replace(file_data(paths, "data.min_train_rows=9"), weights=[2.0, 1.0])
+    with pytest.raises(UserError, match=r"mixing by data\.weights=\[2\.0, 1\.0\].* 10 are needed"):
+        prepared(data, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("learn", "flags"), [("last", [False, None]), ("all", [None, None])])
+def test_earlier_answers_are_context_where_only_the_last_is_learned(
+    tmp_path: Path, learn: str, flags: list[bool | None]
+) -> None:
+    rows = [{"messages": [*turn("q", f"a{n}"), *turn("r", f"b{n}")]} for n in range(5)]
+    data = file_data(write_rows(tmp_path / "rows.jsonl", rows), f"data.learn={learn}")
+    prepared(data, tmp_path / "out")
+    for row in rows_of(tmp_path / "out", "train"):
+        answers = [message for message in row["messages"] if message["role"] == "assistant"]
+        assert [message["learn"] for message in answers] == flags
+
+
+def test_negatives_are_counted(tmp_path: Path) -> None:
+    data = file_data(write_rows(tmp_path / "rows.jsonl", GOOD), "data.negatives=[truncated]")
+    summary = prepared(data, tmp_path / "out")
+    assert summary["negatives"] == {"truncated": 20}
+    assert all(row["rejected"] for row in rows_of(tmp_path / "out", "train"))
+
+
+def test_conflicting_rows_are_counted(tmp_path: Path) -> None:
+    rows = [*GOOD, {**GOOD[0], "output": "另一个回答"}]
+    summary = prepared(file_data(write_rows(tmp_path / "a.json", rows)), tmp_path / "out")
+    assert summary["conflicts"] == {"prompts": 1, "rows": 2}
+
+
+def test_file_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", GOOD)
+
+    def slow_judge(*arguments: Any) -> Any:
+        write_rows(path, [*GOOD, GOOD[0]])
+        return judge(*arguments)
+
+    monkeypatch.setattr(preparing, "judge", slow_judge)
+    with pytest.raises(UserError, match=r"data\.path=.*rows\.jsonl changed while it was read"):
+        prepared(file_data(path), tmp_path / "out")
+
+
+def test_content_of_another_version_is_refused(tmp_path: Path) -> None:
+    data = file_data(write_rows(tmp_path / "rows.jsonl", GOOD))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match="changed while it was read"):
+        prepare(data, content="of yesterday", out=tmp_path / "out")
+
+
+def test_damage_and_wrong_encoding_are_warned_of(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", GOOD)
+    path.write_bytes(path.read_bytes() + b"\xc4\xe3\n{")
+    warnings = prepared(file_data(path), tmp_path / "out")["warnings"]
+    assert [warning.partition(" rows")[0] for warning in warnings] == [
+        "1",
+        "1 places could not be read as JSON; if a file ends early, its last",
+    ]
+
+
+def test_clean_data_is_warned_of_nothing(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", GOOD)
+    assert prepared(file_data(path), tmp_path / "out")["warnings"] == []
+
+
+def test_tables_are_readable_a_piece_at_a_time(tmp_path: Path) -> None:
+    rows = [{"instruction": f"q{number}", "output": f"a{number}"} for number in range(4100)]
+    data = file_data(write_rows(tmp_path / "rows.jsonl", rows), "data/clean=none")
+    prepared(data, tmp_path / "out")
+    assert pq.ParquetFile(tmp_path / "out" / "train.parquet").num_row_groups == 3

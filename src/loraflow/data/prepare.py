@@ -1,83 +1,121 @@
-"""Stage: from the source to clean records, split into training and held-out rows."""
+"""Stage: from the sources to clean records, split into training and held-out rows."""
 
+import shutil
 from collections import Counter
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from loraflow.config import DataConfig
-from loraflow.data.clean import clean_rows
-from loraflow.data.read import read_rows
-from loraflow.data.records import Record, Rejected
-from loraflow.data.split import split_records
-from loraflow.errors import UserError
-from loraflow.files import write_lines
+from loraflow.data.alarms import check_counts, require_unchanged
+from loraflow.data.clean.cleaner import KEPT
+from loraflow.data.clean.gather import Gathered, gather
+from loraflow.data.judge.verdicts import (
+    HELD_OUT_SIDE,
+    REMOVED,
+    TRAIN,
+    UNUSED,
+    Judged,
+    Verdicts,
+    judge,
+)
+from loraflow.data.negatives import add_negatives
+from loraflow.data.tables import RECORDS, REJECTED, TableWriter, rejection
 
-_PROBED_ROWS = 5_000  # enough to see a wrong format, few enough to take no time
+_READING = ("file", "encoding", "json", "csv", "schema", "unicode_text")  # in this order
 
 
-def prepare(data: DataConfig, *, out: Path) -> dict[str, Any]:
-    """Write train.jsonl, held_out.jsonl and rejected.jsonl to `out`, and return the counts.
+def prepare(data: DataConfig, *, content: str, out: Path) -> dict[str, Any]:
+    """Write train.parquet, held_out.parquet and rejected.parquet to `out`; return the counts.
+
+    `content` is the fingerprint of the sources, which the output is named by.
 
     Raises:
-        UserError: if the source cannot be read, or too few rows are left.
+        UserError: if a source cannot be read or changes meanwhile, too few rows are left, or too
+            many are set aside.
     """
-    rows = list(clean_rows(read_rows(data), data))
-    kept = [row for row in rows if isinstance(row, Record)]
-    rejected = [row for row in rows if isinstance(row, Rejected)]
-    _require_enough(data, kept, rejected)
-    split = split_records(
-        kept, held_out_rows=data.held_out_rows, train_rows=data.train_rows, seed=data.split_seed
-    )
-    if not split.held_out:
-        raise UserError(
-            f"data.held_out_rows={data.held_out_rows} is smaller than every group of rows that "
-            "share a prompt, and a group is not torn apart; raise it"
-        )
-    write_lines(out / "train.jsonl", (record.as_row() for record in split.train))
-    write_lines(out / "held_out.jsonl", (record.as_row() for record in split.held_out))
-    write_lines(out / "rejected.jsonl", (row.as_row() for row in rejected))
-    counts = {
-        "read": len(rows),
-        "train": len(split.train),
-        "held_out": len(split.held_out),
-        "unused": len(split.unused),
-        "rejected": len(rejected),
+    scratch = out / "scratch"
+    scratch.mkdir()
+    with TableWriter.writing(out / "rejected.parquet", REJECTED) as rejected:
+        gathered = gather(data, rejected=rejected, scratch=scratch)
+        judged = judge(data, gathered)
+        _write_sides(gathered, judged, rejected, out)
+    shutil.rmtree(scratch)
+    require_unchanged(data, content)
+    counts = _counts(gathered, judged, rejected.rows)
+    reasons = Counter({**gathered.rejected_by, **judged.removed_by()})
+    check_counts(data, counts, reasons, out / "rejected.parquet")
+    return {
+        "counts": counts,
+        "rejected_by": {name: count for name, count in reasons.most_common() if count},
+        "funnel": list(_funnel(data, counts["read"], gathered, judged)),
+        "sources": [source.as_dict() for source in gathered.sources],
+        "edits": gathered.samples,
+        "conflicts": judged.conflicts,
+        "leak": judged.leak_summary,
+        "negatives": add_negatives(data.negatives, out),
+        "warnings": _warnings(reasons),
     }
-    if counts["read"] != sum(counts.values()) - counts["read"]:
-        raise RuntimeError(f"rows were lost between reading and splitting: {counts}")
-    return {"counts": counts, "rejected_by": _reasons(rejected)}
 
 
-def probe(data: DataConfig) -> None:
-    """Read and clean the head of the source, so that a wrong file is known before anything starts.
-
-    Raises:
-        UserError: as `prepare` would, as far as the head can tell.
-    """
-    rows = list(islice(clean_rows(read_rows(data), data), _PROBED_ROWS))
-    kept = [row for row in rows if isinstance(row, Record)]
-    if not kept or len(rows) < _PROBED_ROWS:
-        _require_enough(data, kept, [row for row in rows if isinstance(row, Rejected)])
-
-
-def _require_enough(data: DataConfig, kept: list[Record], rejected: list[Rejected]) -> None:
-    needed = data.min_train_rows + data.held_out_rows
-    if len(kept) >= needed:
-        return
-    reasons = ", ".join(f"{name} {count}" for name, count in _reasons(rejected).items())
-    example = f"; the first: {_shorten(rejected[0])}" if rejected else ""
-    raise UserError(
-        f"data.path={data.path}: {len(kept)} rows are left after cleaning, and {needed} are needed "
-        f"(data.min_train_rows={data.min_train_rows} + data.held_out_rows={data.held_out_rows}); "
-        f"rejected {len(rejected)} ({reasons or 'none'}){example}. "
-        "Add data, mend the rows, or lower the two keys."
-    )
+def _write_sides(gathered: Gathered, judged: Judged, rejected: TableWriter, out: Path) -> None:
+    """Write each gathered row to its side, or to the rejected ones with the reason."""
+    verdicts = Verdicts(judged, gathered)
+    with (
+        TableWriter.writing(out / "train.parquet", RECORDS) as train,
+        TableWriter.writing(out / "held_out.parquet", RECORDS) as held_out,
+    ):
+        for start, batch in gathered.batches(KEPT.names):
+            side = judged.side[start : start + batch.num_rows]
+            records = batch.select(RECORDS.names)
+            train.add_batch(records.filter(side == TRAIN))
+            held_out.add_batch(records.filter(side == HELD_OUT_SIDE))
+            gone = np.flatnonzero(side == REMOVED)
+            places = batch.select(["source", "line", "original"]).take(gone).to_pylist()
+            rejected.add(
+                [
+                    rejection(verdicts.fault(start + int(row)), operator="", **where)
+                    for row, where in zip(gone, places, strict=True)
+                ]
+            )
 
 
-def _reasons(rejected: list[Rejected]) -> dict[str, int]:
-    return dict(Counter(row.operator for row in rejected).most_common())
+def _counts(gathered: Gathered, judged: Judged, rejected: int) -> dict[str, int]:
+    return {
+        "read": sum(source.read for source in gathered.sources),
+        "train": int((judged.side == TRAIN).sum()),
+        "held_out": int((judged.side == HELD_OUT_SIDE).sum()),
+        "unused": int((judged.side == UNUSED).sum()),
+        "rejected": rejected,
+    }
 
 
-def _shorten(row: Rejected) -> str:
-    return f"line {row.line}, {row.operator}: got {row.value!s:.120}, expected {row.threshold}"
+def _funnel(
+    data: DataConfig, read: int, gathered: Gathered, judged: Judged
+) -> Iterator[dict[str, Any]]:
+    """Yield what each operator saw, edited and set aside, in the order in which they ran."""
+    removed = judged.removed_by()
+    enabled = [name for name, parameters in data.clean.items() if parameters is not None]
+    rows = read
+    for name in [*_READING, *enabled, "leak"]:
+        rejected = removed[name] if name in removed else gathered.rejected_by[name]
+        edited = gathered.edited[name]
+        yield {"operator": name, "rows_in": rows, "edited": edited, "rejected": rejected}
+        rows -= rejected
+
+
+def _warnings(reasons: Counter[str]) -> list[str]:
+    """Name what a reader of the report must not overlook."""
+    warnings = []
+    if reasons["file"]:
+        warnings.append("A packed file is damaged: the rows behind the damage are missing.")
+    if reasons["encoding"]:
+        warnings.append(f"{reasons['encoding']} rows are not UTF-8 and were set aside.")
+    if reasons["json"]:
+        warnings.append(
+            f"{reasons['json']} places could not be read as JSON; if a file ends early, its last "
+            "rows are missing."
+        )
+    return warnings

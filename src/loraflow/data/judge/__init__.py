@@ -1,0 +1,1 @@
+"""Judging rows against each other: duplicates, conflicts, leaks, the split."""
