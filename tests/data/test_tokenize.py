@@ -1,28 +1,57 @@
 """The stage writes what training reads, and no row is lost on the way."""
 
+import json
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+from omegaconf import OmegaConf
+from pydantic import TypeAdapter
 
-from loraflow.data.records import Record
+from flows.command import CONF
+from loraflow.config import TemplateConfig, TrainConfig
+from loraflow.data import tokenize as stage
+from loraflow.data.records import Message, Record
+from loraflow.data.tables import RECORDS, Row, TableWriter
 from loraflow.data.template import IGNORED
 from loraflow.data.tokenize import read_examples, tokenize
 from loraflow.errors import UserError
-from loraflow.files import read_lines, write_lines
 from loraflow.model.source import BaseModel
-from tests.conftest import composed
+from loraflow.model.tokenizer import load_tokenizer
+
+SIDES = ("train", "held_out")
 
 
-def write_records(folder: Path, answers: list[str]) -> Path:
-    rows = [
-        Record(
-            ({"role": "user", "content": f"问题{n}"}, {"role": "assistant", "content": text}), n
-        ).as_row()
-        for n, text in enumerate(answers)
+def chat(*texts: str, **fields: Any) -> Record:
+    """Questions and answers in turn."""
+    messages: list[Message] = [
+        {"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(texts)
     ]
-    for name in ("train", "held_out"):
-        write_lines(folder / f"{name}.jsonl", rows)
+    return Record(tuple(messages), **fields)
+
+
+def write_records(
+    folder: Path, records: list[Record], held_out: list[Record] | None = None
+) -> Path:
+    for side, rows in zip(SIDES, (records, held_out or [chat("问题", "答案")]), strict=True):
+        with TableWriter.writing(folder / f"{side}.parquet", RECORDS) as table:
+            table.add(
+                [Row(row, "a.jsonl", at, row.id).as_columns() for at, row in enumerate(rows, 1)]
+            )
     return folder
+
+
+def template(name: str) -> TemplateConfig:
+    values = OmegaConf.to_container(OmegaConf.load(CONF / "template" / f"{name}.yaml"))
+    return TypeAdapter(TemplateConfig).validate_python(values)
+
+
+def training(max_length: int, truncation: str = "cut_prompt") -> TrainConfig:
+    values = dict(OmegaConf.load(CONF / "train" / "sft.yaml"))
+    return TypeAdapter(TrainConfig).validate_python(
+        {**values, "max_length": max_length, "truncation": truncation}
+    )
 
 
 @pytest.fixture
@@ -33,37 +62,143 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_rows_are_encoded_or_set_aside(tiny_base: BaseModel, tmp_path: Path, out: Path) -> None:
-    prepared = write_records(tmp_path, ["short", "long " * 60])
-    summary = tokenize(
-        composed().template, max_length=64, prepared=prepared, base=tiny_base, out=out
-    )
-    assert summary["counts"]["train_rows"] == 1
-    assert summary["counts"]["train_too_long"] == 1
-    assert [row["line"] for row in read_lines(out / "too_long.jsonl")] == [1, 1]
+    records = [chat("问题", "short"), chat("问题", "long " * 60)]
+    prepared = write_records(tmp_path, records)
+    counts = tokenize(template("native"), training(64), prepared=prepared, base=tiny_base, out=out)[
+        "counts"
+    ]
+    (example,) = read_examples(out / "train.parquet")
+    assert example["id"] == records[0].id
+    assert counts["train_rows"] == counts["train_too_long"] == counts["held_out_rows"] == 1
+    assert counts["train_tokens"] == len(example["input_ids"])
+    assert counts["train_learned_tokens"] == sum(label != IGNORED for label in example["labels"])
+    (rejected,) = pq.read_table(out / "rejected.parquet").to_pylist()
+    assert rejected == {
+        "source": "a.jsonl",
+        "line": 2,
+        "operator": "max_length",
+        "value": str(counts["train_longest"]),
+        "threshold": "64",
+        "original": json.dumps(records[1].messages, ensure_ascii=False),
+    }
 
 
-def test_every_row_learns_at_least_one_token(
+@pytest.mark.parametrize(
+    ("truncation", "left"), [("drop", 1), ("cut_prompt", 2), ("cut_answer", 2), ("proportional", 3)]
+)
+def test_every_policy_is_counted(
+    truncation: str, left: int, tiny_base: BaseModel, tmp_path: Path, out: Path
+) -> None:
+    records = [chat("a", "b"), chat("a" * 90, "b"), chat("a", "b" * 90)]
+    prepared = write_records(tmp_path, records)
+    counts = tokenize(
+        template("user_assistant"),
+        training(48, truncation),
+        prepared=prepared,
+        base=tiny_base,
+        out=out,
+    )["counts"]
+    assert counts["train_rows"] == left
+    assert counts["train_cut"] == left - 1
+    assert counts["train_too_long"] == 3 - left
+    for row in read_examples(out / "train.parquet"):
+        assert len(row["input_ids"]) == len(row["labels"]) <= 48
+        assert row["labels"][0] == IGNORED
+
+
+def test_a_cut_prompt_keeps_bos(tiny_base: BaseModel, tmp_path: Path, out: Path) -> None:
+    prepared = write_records(tmp_path, [chat("a" * 90, "b")])
+    tokenize(template("native"), training(48), prepared=prepared, base=tiny_base, out=out)
+    (row,) = read_examples(out / "train.parquet")
+    tokenizer = load_tokenizer(tiny_base)
+    assert tokenizer.decode(row["input_ids"]).startswith(f"{tokenizer.bos_token}aaa")
+
+
+def test_pieces_of_a_side_make_one_file(
+    tiny_base: BaseModel, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "_CHARACTERS_AT_ONCE", 250)
+    records = [chat(f"问题{n}", "答案", f"再问{n}", "再答" * (n % 5 * 9 + 1)) for n in range(20)]
+    prepared = write_records(tmp_path, records)
+    counts = tokenize(
+        template("chatml"), training(150), prepared=prepared, base=tiny_base, out=out
+    )["counts"]
+    assert 0 < counts["train_too_long"] == 20 - counts["train_rows"]
+    assert pq.ParquetFile(out / "train.parquet").num_row_groups > 3
+    kept = [row["id"] for row in read_examples(out / "train.parquet")]
+    set_aside = {row["line"] for row in pq.read_table(out / "rejected.parquet").to_pylist()}
+    assert kept == [row.id for line, row in enumerate(records, 1) if line not in set_aside]
+
+
+def test_worse_answers_are_not_learned(tiny_base: BaseModel, tmp_path: Path, out: Path) -> None:
+    records = [
+        chat("问题", "好", kind="kto", label="true"),
+        chat("问题", "坏", kind="kto", label="false"),
+        chat("问题", "好", kind="preference", rejected="坏"),
+    ]
+    counts = tokenize(
+        template("native"),
+        training(64),
+        prepared=write_records(tmp_path, records),
+        base=tiny_base,
+        out=out,
+    )["counts"]
+    assert counts["train_rows"] == 2
+    assert counts["train_undesirable"] == 1
+    (rejected,) = pq.read_table(out / "rejected.parquet").to_pylist()
+    assert (rejected["operator"], rejected["value"]) == ("undesirable", '"false"')
+
+
+def test_rows_that_teach_nothing_or_cannot_be_shown_are_set_aside(
     tiny_base: BaseModel, tmp_path: Path, out: Path
 ) -> None:
-    prepared = write_records(tmp_path, ["a", "b" * 20])
-    tokenize(composed().template, max_length=32, prepared=prepared, base=tiny_base, out=out)
-    for row in read_examples(out / "train.parquet"):
-        assert len(row["input_ids"]) == len(row["labels"]) <= 32
-        assert row["labels"][0] == IGNORED
-        assert row["labels"][-1] != IGNORED
+    strict = TemplateConfig(
+        "strict",
+        "{% for m in messages %}{% if m['role'] == 'tool' %}{{ raise_exception('no tools') }}"
+        "{% endif %}{{ m['content'] + eos_token }}{% endfor %}",
+    )
+    unlearned = Record(
+        (
+            {"role": "user", "content": "问"},
+            {"role": "assistant", "content": "答", "learn": False},
+        )
+    )
+    tool = Record(({"role": "tool", "content": "1"}, {"role": "assistant", "content": "答"}))
+    prepared = write_records(tmp_path, [unlearned, tool, chat("问", "答")])
+    counts = tokenize(strict, training(64), prepared=prepared, base=tiny_base, out=out)["counts"]
+    assert [counts[f"train_{name}"] for name in ("rows", "nothing_learned", "not_rendered")] == [
+        1
+    ] * 3
+    rejected = pq.read_table(out / "rejected.parquet").to_pylist()
+    assert [row["operator"] for row in rejected] == ["nothing_learned", "template"]
+    assert "no tools" in rejected[1]["value"]
+
+
+def test_raw_text_needs_a_template_for_it(tiny_base: BaseModel, tmp_path: Path, out: Path) -> None:
+    text = Record(({"role": "assistant", "content": "家父是甄远道。"},), kind="text")
+    prepared = write_records(tmp_path, [text], [text])
+    with pytest.raises(UserError, match=r"template=alpaca .* a.jsonl line 1 .* template=text"):
+        tokenize(template("alpaca"), training(64), prepared=prepared, base=tiny_base, out=out)
+    tokenize(template("text"), training(64), prepared=prepared, base=tiny_base, out=out)
+    (row,) = read_examples(out / "held_out.parquet")
+    assert row["labels"] == [IGNORED, *row["input_ids"][1:]]
 
 
 def test_preview_shows_what_is_read_and_what_is_learned(
     tiny_base: BaseModel, tmp_path: Path, out: Path
 ) -> None:
-    prepared = write_records(tmp_path, ["答案"])
-    tokenize(composed().template, max_length=64, prepared=prepared, base=tiny_base, out=out)
+    prepared = write_records(tmp_path, [chat("问题0", "答案")])
+    tokenize(template("native"), training(64), prepared=prepared, base=tiny_base, out=out)
     read, learned = (out / "preview.txt").read_text().split("--- what it learns to write ---")
     assert "问题0" in read
     assert learned.strip() == "答案<|im_end|>"
 
 
-def test_no_row_left_is_an_error(tiny_base: BaseModel, tmp_path: Path, out: Path) -> None:
-    prepared = write_records(tmp_path, ["long " * 60])
-    with pytest.raises(UserError, match=r"train\.max_length=16"):
-        tokenize(composed().template, max_length=16, prepared=prepared, base=tiny_base, out=out)
+@pytest.mark.parametrize("side", SIDES)
+def test_no_row_left_is_an_error(
+    side: str, tiny_base: BaseModel, tmp_path: Path, out: Path
+) -> None:
+    records = {name: [chat("问", "答" if name != side else "long " * 60)] for name in SIDES}
+    prepared = write_records(tmp_path, records["train"], records["held_out"])
+    with pytest.raises(UserError, match=rf"train\.max_length=32 .* {side} row .*max_length 1"):
+        tokenize(template("native"), training(32), prepared=prepared, base=tiny_base, out=out)

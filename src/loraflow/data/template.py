@@ -1,13 +1,14 @@
 """Renders messages the same way for training and for answering."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from jinja2 import TemplateError
 
 from loraflow.config import TemplateConfig
-from loraflow.data.records import Message
+from loraflow.data.records import Message, is_learned
 from loraflow.errors import UserError
 from loraflow.model.tokenizer import Tokenizer
 
@@ -19,6 +20,14 @@ _DATE = "26 Jul 2024"
 _FIXED_DATE = "{%- macro strftime_now(format) -%}" + _DATE + "{%- endmacro -%}"
 _FIXED = {"date_string": _DATE, "enable_thinking": False}
 
+# Each answer costs a rendering of all that comes before it: without an end to it, a conversation
+# of thousands of turns would take minutes.
+_MOST_ANSWERS = 100
+
+# Text that is tokenized apart stands behind one of these, since SentencePiece puts a space before
+# whatever stands first.
+_ANCHORS = ("\n", ":")
+
 
 @dataclass(frozen=True)
 class Example:
@@ -26,13 +35,36 @@ class Example:
 
     input_ids: list[int]
     labels: list[int]
+    turns_not_learned: int = 0  # answers to learn that the template shows otherwise later on
+
+    @property
+    def answer_start(self) -> int | None:
+        """Where the last learned answer begins: behind its whole prompt. None if there is none."""
+        last = len(self.labels) - 1
+        while last >= 0 and self.labels[last] == IGNORED:
+            last -= 1
+        start = last
+        while start > 0 and self.labels[start - 1] != IGNORED:
+            start -= 1
+        return None if last < 0 else start
+
+
+class Refusal(UserError):
+    """The template cannot show this conversation, whatever it does with others."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    text: str
+    learned: bool = False
 
 
 class Template:
     """A chat template bound to a tokenizer.
 
-    A training example begins with the very tokens that later ask for the answer: where the
-    tokenizer would merge across the border, prompt and answer are tokenized apart.
+    A training example begins, before each answer that it learns, with the very tokens that later
+    ask for that answer: where the tokenizer would merge across the border, both sides are tokenized
+    apart. Which answers are learned changes labels, never tokens.
     """
 
     def __init__(self, template: TemplateConfig, tokenizer: Tokenizer, stop: list[int]) -> None:
@@ -55,72 +87,174 @@ class Template:
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """Return the tokens that ask for the answer to `messages`."""
-        return self._tokenize(self._render(messages, add_generation_prompt=True))
+        prompt = self._render(messages, add_generation_prompt=True)
+        (tokens,) = self._tokenize([list(self._cut(messages, prompt))])
+        return list(chain.from_iterable(tokens))
 
     def example(self, messages: Sequence[Message]) -> Example:
-        """Return the tokens of a conversation; its last message and EOS are to be learned.
+        """Return the tokens of a conversation; the answers to learn, with their ends, are labelled.
+
+        What comes behind the last of them is left out. The very first token is never learned, since
+        there is nothing to tell it from.
 
         Raises:
             UserError: if the template does not render the prompt as the beginning of the whole,
                 or does not end an answer with the model's EOS token.
         """
-        prompt = self._render(messages[:-1], add_generation_prompt=True)
-        whole = self._render(messages, add_generation_prompt=False)
+        (example,) = self.examples([messages])
+        if isinstance(example, Refusal):
+            raise example
+        return example
+
+    def examples(self, conversations: Sequence[Sequence[Message]]) -> list[Example | Refusal]:
+        """Return what `example` would, with a refusal in place of an example; tokenize at once."""
+        wholes = [_up_to_learned(messages) for messages in conversations]
+        cut = [self._cut_whole(messages) for messages in wholes]
+        tokens = iter(self._tokenize([pieces for pieces in cut if isinstance(pieces, list)]))
+        return [
+            pieces if isinstance(pieces, Refusal) else self._label(messages, pieces, next(tokens))
+            for messages, pieces in zip(wholes, cut, strict=True)
+        ]
+
+    def shows_raw_text(self) -> bool:
+        """Tell whether an answer to nothing is shown as its bare text, as pre-training needs it."""
+        try:
+            prompt = self._render([], add_generation_prompt=True)
+            whole = self._render([{"role": "assistant", "content": "a"}])
+        except Refusal:
+            return False
+        return prompt in ("", self._tokenizer.bos_token) and whole.startswith(f"{prompt}a")
+
+    def _cut_whole(self, messages: Sequence[Message]) -> list[_Piece] | Refusal:
+        """Cut a rendered conversation that ends with a learned answer; without one, nothing."""
+        if not messages:
+            return []
+        try:
+            prompt = self._render(messages[:-1], add_generation_prompt=True)
+            whole = self._render(messages)
+        except Refusal as refusal:
+            return refusal
         if not whole.startswith(prompt):
-            raise UserError(
+            return Refusal(
                 f"template={self._template.name} renders a prompt that is not the beginning of the "
                 "conversation, so training and answering would differ; choose another template"
             )
-        prompt_ids, whole_ids = self.prompt_ids(messages[:-1]), self._tokenize(whole)
-        if whole_ids[: len(prompt_ids)] == prompt_ids:
-            answer_ids = whole_ids[len(prompt_ids) :]
-        else:
-            answer_ids = self._tokenize(whole.removeprefix(prompt))
-        answer_ids = self._up_to_stop(answer_ids)
-        return Example(prompt_ids + answer_ids, [IGNORED] * len(prompt_ids) + answer_ids)
+        answer = _Piece(whole.removeprefix(prompt), learned=True)
+        return [*self._cut(messages[:-1], prompt), answer]
 
-    def _up_to_stop(self, answer_ids: list[int]) -> list[int]:
-        """Drop what a template prints behind the end, such as a line break: it is never written."""
-        ends = [index for index, token in enumerate(answer_ids) if token in self._stop]
-        if not ends:
+    def _cut(self, messages: Sequence[Message], prompt: str) -> Iterator[_Piece]:
+        """Cut a prompt where earlier answers begin and end, so far as it shows them as they were.
+
+        Where it does not (Qwen3 takes the thoughts out of earlier turns), an answer stays uncut.
+        """
+        answers = [index for index, part in enumerate(messages) if part["role"] == "assistant"]
+        done = 0
+        for index in answers[-_MOST_ANSWERS:]:
+            try:
+                asked = self._render(messages[:index], add_generation_prompt=True)
+                answered = self._render(messages[: index + 1])
+            except Refusal:
+                continue
+            start, end = len(asked), len(answered)
+            if done <= start < end and answered.startswith(asked) and prompt.startswith(answered):
+                yield _Piece(prompt[done:start])
+                yield _Piece(prompt[start:end], is_learned(messages[index]))
+                done = end
+        yield _Piece(prompt[done:])
+
+    def _label(
+        self, messages: Sequence[Message], pieces: list[_Piece], tokens: list[list[int]]
+    ) -> Example:
+        if not pieces:
+            return Example([], [])
+        ends = [
+            self._end(ids) if piece.learned else 0
+            for piece, ids in zip(pieces, tokens, strict=True)
+        ]
+        if not ends[-1]:
             names = ", ".join(map(repr, self._tokenizer.convert_ids_to_tokens(self._stop)))
             raise UserError(
                 f"template={self._template.name} does not end an answer with {names}, so the model "
                 "would never learn to stop; add {{ eos_token }} behind the answer"
             )
-        return answer_ids[: ends[-1] + 1]
+        tokens = [*tokens[:-1], tokens[-1][: ends[-1]]]
+        labels: list[int] = []
+        for ids, end in zip(tokens, ends, strict=True):
+            labels += ids[:end] + [IGNORED] * (len(ids) - end)
+        labels[0] = IGNORED
+        missed = sum(map(is_learned, messages)) - sum(end > 0 for end in ends)
+        return Example(list(chain.from_iterable(tokens)), labels, missed)
 
-    def _render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+    def _end(self, ids: list[int]) -> int:
+        """Return the size of an answer up to its end, 0 without one.
+
+        What a template prints behind the end, such as a line break, is never written by the model.
+        """
+        return next((size for size in range(len(ids), 0, -1) if ids[size - 1] in self._stop), 0)
+
+    def _render(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
         options: dict[str, Any] = dict(_FIXED)
         if self._template.chat_template is not None:
             options["bos_token"] = self._bos_token  # only where the tokenizer itself would add it
+        plain = [{"role": part["role"], "content": part["content"]} for part in messages]
         try:
-            text: str = self._tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
+            texts: list[str] = self._tokenizer.apply_chat_template(
+                [plain],  # a list of conversations, since a single one must not be empty
                 chat_template=_FIXED_DATE + self._chat_template,
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
                 **options,
             )
         except TemplateError as error:
-            raise UserError(
+            roles = ", ".join(part["role"] for part in messages)
+            raise Refusal(
                 f"template={self._template.name} cannot render a conversation of "
-                f"{[message['role'] for message in messages]}: {error}; "
-                "change the data or choose another template"
+                f"{roles:.200}: {error}; change the data or choose another template"
             ) from error
-        return text
+        return texts[0]
 
-    def _tokenize(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+    def _tokenize(self, conversations: Sequence[Sequence[_Piece]]) -> list[list[list[int]]]:
+        """Return the tokens of each piece of each conversation.
+
+        A piece is tokenized behind the one before it, so that cutting changes no token, unless the
+        tokenizer would merge across the cut.
+        """
+        joints = [list(_joints(pieces)) for pieces in conversations]
+        texts = {
+            text for row in joints for before, piece in row for text in (before, before + piece)
+        }
+        ids = dict(zip(texts, self._ids(list(texts)), strict=True))
+        return [
+            [self._behind(ids[before], ids[before + piece], piece) for before, piece in row]
+            for row in joints
+        ]
+
+    def _behind(self, before: list[int], both: list[int], piece: str) -> list[int]:
+        if both[: len(before)] == before:
+            return both[len(before) :]
+        for anchor in _ANCHORS:
+            before, both = self._ids([anchor, anchor + piece])
+            if both[: len(before)] == before:
+                return both[len(before) :]
+        return self._ids([piece])[0]
+
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        ids: list[list[int]] = self._tokenizer(
+            texts, add_special_tokens=False, return_attention_mask=False, verbose=False
+        )["input_ids"]
         return ids
 
 
-def fit(example: Example, max_length: int) -> Example | None:
-    """Cut the prompt from the left until the example fits; None if the answer alone is too long."""
-    excess = len(example.input_ids) - max_length
-    if excess <= 0:
-        return example
-    prompt_length = sum(label == IGNORED for label in example.labels)
-    if excess >= prompt_length:
-        return None
-    return Example(example.input_ids[excess:], example.labels[excess:])
+def _up_to_learned(messages: Sequence[Message]) -> Sequence[Message]:
+    learned = [index for index, message in enumerate(messages) if is_learned(message)]
+    return messages[: learned[-1] + 1] if learned else ()
+
+
+def _joints(pieces: Sequence[_Piece]) -> Iterator[tuple[str, str]]:
+    """Yield each piece behind the last text before it."""
+    before = ""
+    for piece in pieces:
+        yield before, piece.text
+        before = piece.text or before
