@@ -1,0 +1,1 @@
+"""The data report: numbers, texts and drawings of one run, put on a page by a template."""
