@@ -16,6 +16,9 @@ install: .venv/installed  ## make .venv and install what was tested (every targe
 run: install  ## one experiment: clean, train, evaluate base and tuned, log   (ARGS="KEY=VALUE ...")
 	@$(BIN)/python -m flows.experiment $(ARGS)
 
+data: install  ## only the data: clean, split, tokenize, and a report to look at   (ARGS="data=file data.path=...")
+	@$(BIN)/python -m flows.data $(ARGS)
+
 ui: install  ## MLflow on http://127.0.0.1:5000: runs, metrics, answers, adapters   (PORT=...)
 	@echo "MLflow: http://127.0.0.1:$(PORT) (Ctrl-C ends it)"
 	@PYTHONWARNINGS=ignore MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
@@ -25,7 +28,7 @@ ui: install  ## MLflow on http://127.0.0.1:5000: runs, metrics, answers, adapter
 dashboard: install  ## Prefect on http://127.0.0.1:4200: flows, stages, logs, results
 	@$(BIN)/python -m flows.server
 
-test: install  ## the tests, without network, in about three minutes
+test: install  ## the tests, without network, in about five minutes
 	$(BIN)/pytest
 
 test-all: install  ## the slow tests too: the real base model

@@ -1,6 +1,7 @@
 """The command line of every flow: Hydra composes, `loraflow.check` judges, errors are short."""
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -66,7 +67,7 @@ def _compose() -> list[dict[str, Any]]:
 
 
 def _readable(argument: str) -> str:
-    """Quote a plain value such as 数据.json, which Hydra's grammar takes for no word.
+    """Quote words such as 数据.json, which Hydra's grammar does not know; let mappings be set.
 
     Raises:
         UserError: for a group set to null, which Hydra reports without naming the group.
@@ -74,9 +75,21 @@ def _readable(argument: str) -> str:
     key, equals, value = argument.partition("=")
     if value == "null" and key != "experiment" and (CONF / key).is_dir():
         raise UserError(_unknown_choice(f"{key}/{value}"))
-    if value.isascii() or value[0] in "'\"[{":
-        return argument
+    if value.startswith("{") and not key.startswith("+"):
+        key = f"++{key}"  # Hydra would take no key that the mapping does not have yet
+    if value.isascii() or value[0] in "'\"":
+        return f"{key}{equals}{value}"
+    if value[0] in "[{":
+        return f"{key}{equals}{_WORD.sub(_quoted, value)}"
     return f"{key}{equals}'" + value.replace("'", r"\'") + "'"
+
+
+_WORD = re.compile(r"""'[^']*'|"[^"]*"|[^\[\]{},:'"\s]+""")
+
+
+def _quoted(word: "re.Match[str]") -> str:
+    """Quote a word of a list or a mapping that Hydra's grammar does not know."""
+    return word[0] if word[0].isascii() or word[0][0] in "'\"" else f"'{word[0]}'"
 
 
 def to_settings(composed: DictConfig) -> dict[str, Any]:

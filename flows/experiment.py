@@ -39,7 +39,10 @@ def experiment(name: str, settings: dict[str, Any]) -> tuple[Comparison, dict[st
     )
     check_model(config, base.folder)
     plan = make_plan(config, base)
-    with store.lock(plan.experiment), open_run(config, plan, name=name) as run:
+    with (
+        store.lock(plan.experiment),
+        open_run(config.tracking, plan.experiment, name=name, data=plan.data_fingerprint) as run,
+    ):
         outputs = run_stages(config, plan, store, base, run.log_metric)
         comparison = compare(outputs.base, outputs.tuned)
         if not run.finished:
@@ -48,7 +51,8 @@ def experiment(name: str, settings: dict[str, Any]) -> tuple[Comparison, dict[st
             with tolerated_outage("the run is not complete there"):
                 record_experiment(run, config, plan, store, base=base, comparison=comparison)
     create_markdown_artifact(
-        f"{comparison.as_markdown()}\n\n[The run in MLflow]({run.url})",
+        f"{comparison.as_markdown()}\n\n[The run in MLflow]({run.url}) · "
+        f"[What became of the data]({run.url}/artifacts/data/report.html)",
         key="experiment-result",
         description="Base against tuned",
     )
@@ -63,7 +67,7 @@ def main() -> None:
 def _run(config: Config) -> None:
     with prefect_api() as api:
         check_machine(config)
-        log.info("%s, %s data", _name(config), config.data.format)
+        log.info("%s, %s data", _name(config), ", ".join(config.data.path or ["pydoc"]))
         with temporary_settings({PREFECT_API_URL: api.wait()}):
             comparison, places = experiment(_name(config), dump_config(config))
     show_comparison(comparison, {**places, **_next_steps(config)})

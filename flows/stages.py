@@ -23,6 +23,15 @@ log = logging.getLogger("loraflow")
 
 
 @dataclass(frozen=True)
+class DataOutputs:
+    """The folders that the data stages leave."""
+
+    prepared: Path
+    tokens: Path
+    report: Path
+
+
+@dataclass(frozen=True)
 class Outputs:
     """The folders that are looked at when all stages are done."""
 
@@ -36,8 +45,8 @@ def run_stages(
 ) -> Outputs:
     """Run prepare -> tokenize -> train -> evaluate, base and tuned; reuse what is there."""
     run = partial(_run_stage, store)
-    prepared = run(plan.prepare, partial(prepare, config.data))
-    tokens = run(plan.tokenize, partial(_tokenize, config, base, prepared))
+    data = run_data_stages(config, plan, store, base)
+    prepared, tokens = data.prepared, data.tokens
     untuned = run(
         plan.evaluate_base, partial(_evaluate, config, base, prepared, tokens, None), "base"
     )
@@ -48,6 +57,15 @@ def run_stages(
         "tuned",
     )
     return Outputs(base=untuned, tuned=tuned, adapter=trained / "adapter")
+
+
+def run_data_stages(config: Config, plan: Plan, store: Store, base: BaseModel) -> DataOutputs:
+    """Run prepare -> tokenize -> report; reuse what is there."""
+    run = partial(_run_stage, store)
+    prepared = run(plan.prepare, partial(prepare, config.data, content=plan.data_fingerprint))
+    tokens = run(plan.tokenize, partial(_tokenize, config, base, prepared))
+    page = run(plan.report, partial(_report, config, base, prepared, tokens))
+    return DataOutputs(prepared=prepared, tokens=tokens, report=page / "report.html")
 
 
 def _run_stage(store: Store, key: Key, work: Callable[..., Summary], arm: str = "") -> Path:
@@ -71,8 +89,19 @@ def _run_stage(store: Store, key: Key, work: Callable[..., Summary], arm: str = 
 def _tokenize(config: Config, base: BaseModel, prepared: Path, *, out: Path) -> Summary:
     from loraflow.data.tokenize import tokenize
 
-    return tokenize(
-        config.template, max_length=config.train.max_length, prepared=prepared, base=base, out=out
+    return tokenize(config.template, config.train, prepared=prepared, base=base, out=out)
+
+
+def _report(config: Config, base: BaseModel, prepared: Path, tokens: Path, *, out: Path) -> Summary:
+    from loraflow.data.report.run import report
+
+    return report(
+        prepared=prepared,
+        tokens=tokens,
+        base=base,
+        batch_size=config.train.per_device_train_batch_size,
+        max_length=config.train.max_length,
+        out=out,
     )
 
 

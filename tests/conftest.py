@@ -105,6 +105,6 @@ def tiny_overrides(tiny_folder: Path, tmp_path: Path) -> Iterator[list[str]]:
         f"tracking.artifacts={tmp_path / 'mlruns' / 'artifacts'}",
         "train=smoke",
         "data.train_rows=64",
-        "data.held_out_rows=8",
+        "data.split.held_out_rows=8",
         "evaluate.max_new_tokens=4",
     ]

@@ -12,7 +12,7 @@ from loraflow.errors import UserError
 from tests.conftest import composed
 
 Settings = dict[str, Any]
-SECTIONS = {key.split(".")[0] for key in known_keys() if "." in key}
+SECTIONS = {key.rpartition(".")[0] for key in known_keys() if "." in key} | {"data.clean"}
 LEAVES = [key for key in known_keys() if key not in SECTIONS]
 FLOATS = [
     "adapter.dropout",
@@ -75,7 +75,7 @@ def test_unknown_choice_names_the_nearest_and_all(settings: Settings) -> None:
         ("adapter.dropout", 1.0),
         ("adapter.target_modules", []),
         ("adapter.target_modules", ""),
-        ("data.held_out_rows", 0),
+        ("data.split.held_out_rows", 0),
         ("model.sha256", "abc"),
         ("store", ""),
         ("store", "~no-such-user/store"),
@@ -120,17 +120,27 @@ def test_all_faults_are_reported_at_once(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"data.answer_characters": [300, 20]}, r"^data\.answer_characters=\[300,20\]"),
-        ({"data.path": "rows.json"}, r"^data\.path=rows\.json .*data\.format='pydoc'"),
         (
-            {"data.format": "alpaca", "data.instruction": None},
-            r"^data\.path=null .*data\.format='alpaca'",
+            {"data.clean.length.answer_characters": [300, 20]},
+            r"^data\.clean\.length\.answer_characters=\[300, ?20\]",
+        ),
+        ({"data.clean.unicod": {}}, r"^data\.clean\.unicod .*did you mean .*unicode"),
+        ({"data.columns": {"anser": "A"}}, r"^data\.columns='anser' .*did you mean answer"),
+        ({"data.path": "rows.json"}, r"^data\.path=.*rows\.json.*data\.layout='pydoc'"),
+        (
+            {"data.layout": "alpaca", "data.instruction": None},
+            r"^data\.path=null .*data\.layout='alpaca'",
+        ),
+        ({"data.weights": [1, 2]}, r"^data\.weights=.* 2 numbers for 0 paths"),
+        (
+            {"data.split.held_out_path": "a.json", "data.split.stratify_by": "label"},
+            r"^data\.split\.stratify_by=label .*held_out_path",
         ),
         ({"data.train_rows": 10}, r"^data\.train_rows=10 .*data\.min_train_rows=50"),
         ({"model.file": None}, r"^model\.file .*model\.source='pypi'"),
         ({"model.location": "Qwen/Qwen3-0.6B"}, r"^model\.location=Qwen/.*model=hub"),
         ({"model.revision": "main"}, r"^model\.revision=main .*model\.source='hub'"),
-        ({"data.instruction": None}, r"^data\.instruction=None .*data\.format='pydoc'"),
+        ({"data.instruction": None}, r"^data\.instruction=None .*data\.layout='pydoc'"),
         ({"template.chat_template": "{% for %}"}, r"^template\.chat_template .* no Jinja"),
         ({"tracking.uri": "postgresql://me:secret@host/db"}, r"^tracking\.uri holds a password"),
     ],
@@ -162,7 +172,8 @@ def test_dumped_config_loads_as_it_was(overrides: list[str]) -> None:
 
 
 def test_flattened_config_has_every_known_key(settings: Settings) -> None:
-    assert sorted(flatten(settings)) == sorted(LEAVES)
+    flat = [key for key in flatten(settings) if not key.startswith("data.clean.")]
+    assert sorted(flat) == sorted(LEAVES)
 
 
 def test_flatten_joins_names_with_dots() -> None:

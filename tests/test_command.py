@@ -102,6 +102,33 @@ def test_body_gets_the_checked_config(command: Command) -> None:
     assert (config.adapter.r, config.quantization.method) == (16, "none")
 
 
+@pytest.mark.parametrize(
+    ("override", "path", "columns"),
+    [
+        ("data.path=数据.json", ["数据.json"], {}),
+        ("data.path=[数据.json,b c.json]", ["数据.json", "b c.json"], {}),
+        (
+            "data.columns={question:问题,answer: '回 答'}",
+            ["x"],
+            {"question": "问题", "answer": "回 答"},
+        ),
+    ],
+)
+def test_chinese_words_need_no_quotes(
+    command: Command, override: str, path: list[str], columns: dict[str, str]
+) -> None:
+    (config,) = command("data=file", "data.path=x", override)
+    assert config.data.path == path
+    assert config.data.columns == columns
+
+
+def test_operator_that_is_off_is_switched_on_in_its_place(command: Command) -> None:
+    (config,) = command("data.clean.pii={kinds: [email]}")
+    names = list(config.data.clean)
+    assert config.data.clean["pii"] == {"kinds": ["email"]}
+    assert names.index("whitespace") < names.index("pii") < names.index("length")
+
+
 def test_sweep_runs_the_body_once_a_value(command: Command) -> None:
     assert [config.adapter.r for config in command("-m", "adapter.r=4,8,16")] == [4, 8, 16]
 

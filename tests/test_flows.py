@@ -15,6 +15,9 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).parents[1]
+GOOD_ROWS = "".join(
+    f'{{"instruction": "question {word}", "output": "answer {word}"}}\n' for word in "abcdefghij"
+)
 
 
 class Project:
@@ -23,14 +26,21 @@ class Project:
     def __init__(self, overrides: list[str], folder: Path) -> None:
         self.folder = folder
         self.command = [sys.executable, "-m", "flows.experiment", *overrides]
+        self.data_command = [sys.executable, "-m", "flows.data", *overrides]
         self.environment = {**os.environ, "PREFECT_HOME": str(folder / "prefect")}
         self.environment.pop("PREFECT_API_URL", None)
 
     def run(
         self, *overrides: str, timeout_seconds: int = 300
     ) -> "subprocess.CompletedProcess[str]":
+        return self._run([*self.command, *overrides], timeout_seconds)
+
+    def run_data(self, *overrides: str) -> "subprocess.CompletedProcess[str]":
+        return self._run([*self.data_command, *overrides], timeout_seconds=300)
+
+    def _run(self, command: list[str], timeout_seconds: int) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [*self.command, *overrides],
+            command,
             cwd=ROOT,
             env=self.environment,
             capture_output=True,
@@ -56,8 +66,8 @@ class Project:
     def client(self) -> mlflow.MlflowClient:
         return mlflow.MlflowClient(f"sqlite:///{self.folder / 'mlruns' / 'mlflow.db'}")
 
-    def mlflow_runs(self) -> list[Any]:
-        experiment = self.client.get_experiment_by_name("loraflow")
+    def mlflow_runs(self, experiment_name: str = "loraflow") -> list[Any]:
+        experiment = self.client.get_experiment_by_name(experiment_name)
         return list(self.client.search_runs([experiment.experiment_id])) if experiment else []
 
     def curve(self, run: Any, metric: str) -> list[tuple[int, float]]:
@@ -78,7 +88,7 @@ def project(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Proj
         f"tracking.artifacts={folder / 'mlruns' / 'artifacts'}",
         "train=smoke",
         "data.train_rows=64",
-        "data.held_out_rows=8",
+        "data.split.held_out_rows=8",
         "evaluate.max_new_tokens=4",
     ]
     return Project(overrides, folder)
@@ -112,8 +122,8 @@ def test_mlflow_has_all_it_takes_to_compare_and_to_repeat(
     assert metrics["train/lora_parameters"] == metrics["train/trainable_parameters"] > 0
     assert {"loraflow.plan", "loraflow.data_fingerprint"} <= run.data.tags.keys()
     assert [data.dataset.name for data in run.inputs.dataset_inputs] == [
-        "pydoc train",
-        "pydoc held_out",
+        "the Python standard library train",
+        "the Python standard library held_out",
     ]
     assert len(run.outputs.model_outputs) == 1
 
@@ -139,11 +149,12 @@ def test_prefect_shows_the_stages_and_the_result(
         "base model",
         "prepare",
         "tokenize",
+        "report",
         "evaluate base",
         "train",
         "evaluate tuned",
     }
-    ((artifact,),) = project.prefect("select data from artifact")
+    ((artifact,),) = project.prefect("select data from artifact where key = 'experiment-result'")
     assert "| rougeL |" in artifact
     assert "/runs/" in artifact
 
@@ -153,10 +164,43 @@ def test_second_run_reuses_everything_and_adds_no_mlflow_run(
 ) -> None:
     second = project.run()
     assert second.returncode == 0, second.stderr
-    assert second.stderr.count("reused") == 5
+    assert second.stderr.count("reused") == 6
     assert len(project.mlflow_runs()) == 1
     cached = project.prefect("select count(*) from task_run where state_name = 'Cached'")
-    assert cached == [(5,)]
+    assert cached == [(6,)]
+
+
+def test_data_alone_reuses_the_stages_and_links_its_report(
+    first: "subprocess.CompletedProcess[str]", project: Project
+) -> None:
+    done = project.run_data()
+    assert done.returncode == 0, done.stderr
+    assert "rows read = " in done.stdout
+    assert done.stderr.count("reused") == 3
+    (run,) = project.mlflow_runs("loraflow-data")
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["prepare/train"] == 64
+    page = Path(run.info.artifact_uri.removeprefix("file://")) / "data" / "report.html"
+    assert "the Python standard library" in page.read_text()
+    ((artifact,),) = project.prefect("select data from artifact where key = 'data-report'")
+    assert run.info.run_id in artifact
+    assert len(project.mlflow_runs()) == 1
+
+
+def test_data_alone_stops_at_too_many_rows_set_aside(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "坏.jsonl"
+    path.write_text('{"instruction": "q", "output": ""}\n' * 90 + GOOD_ROWS, encoding="utf-8")
+    failed = project.run_data(
+        "data=alpaca",
+        f"data.path={path}",
+        "data.train_rows=null",
+        "data.min_train_rows=1",
+        "data.split.held_out_rows=1",
+    )
+    assert failed.returncode == 2
+    assert "data.max_reject_rate=0.5: 90 of 100 rows (90%)" in failed.stderr
+    assert "empty_or_echoed 90" in failed.stderr
+    assert "Traceback" not in failed.stderr
 
 
 def test_other_evaluation_trains_nothing_and_still_has_the_curve(
@@ -177,7 +221,7 @@ def test_user_error_in_a_stage_is_short_and_fails_the_flow(
 ) -> None:
     failed = project.run("train.max_length=8")
     assert failed.returncode == 2
-    assert "train.max_length=8 is shorter than every answer" in failed.stderr
+    assert "train.max_length=8" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert ("Failed",) in project.prefect("select state_name from flow_run")
     logged = "".join(text for (text,) in project.prefect("select message from log"))

@@ -9,7 +9,7 @@ from loraflow.model.source import BaseModel
 from loraflow.plan import Plan, make_plan
 from tests.conftest import composed
 
-STAGES = ["prepare", "tokenize", "evaluate_base", "train", "evaluate_tuned"]
+STAGES = ["prepare", "tokenize", "report", "evaluate_base", "train", "evaluate_tuned"]
 
 
 def changed(before: Plan, after: Plan) -> list[str]:
@@ -27,7 +27,7 @@ def changed(before: Plan, after: Plan) -> list[str]:
         ("quantization=none", ["evaluate_base", "train", "evaluate_tuned"]),
         ("template=alpaca", STAGES[1:]),
         ("train.max_length=256", STAGES[1:]),
-        ("data.split_seed=1", STAGES),
+        ("data.split.seed=1", STAGES),
         ("store=elsewhere", []),
         ("data.min_train_rows=1", []),
         ("template.name=other", []),
@@ -55,7 +55,8 @@ def test_one_changed_row_under_the_same_path_redoes_everything(
 
 def test_same_content_under_another_path_is_the_same(tiny_base: BaseModel, tmp_path: Path) -> None:
     plans = []
-    for name in ("a.jsonl", "b.jsonl"):
+    for name in ("a/rows.jsonl", "b/rows.jsonl"):
+        (tmp_path / name).parent.mkdir()
         write_lines(tmp_path / name, [{"instruction": "q", "output": "a"}])
         plans.append(make_plan(composed("data=alpaca", f"data.path={tmp_path / name}"), tiny_base))
     assert plans[0] == plans[1]

@@ -4,6 +4,11 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
+from loraflow.data.operators.table import ROW_OPERATORS, SET_OPERATORS
+from loraflow.data.read.layouts import LAYOUTS
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -43,3 +48,17 @@ def test_error_example_is_what_the_command_says() -> None:
     assert command
     for key in ("adapter.r=0", "quantization.method='nf5'", "train.learning_rat"):
         assert key in command[2]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [*ROW_OPERATORS, *SET_OPERATORS],
+        list(LAYOUTS),
+        [path.stem for path in (ROOT / "conf" / "template").glob("*.yaml")],
+    ],
+    ids=["operators", "layouts", "templates"],
+)
+def test_data_page_names_every_choice(names: list[str]) -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    assert [name for name in names if f"`{name}`" not in page] == []

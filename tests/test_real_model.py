@@ -68,7 +68,7 @@ def test_alpaca_records_run(tmp_path: Path) -> None:
         [
             "data=alpaca",
             f"data.path={path}",
-            "data.held_out_rows=16",
+            "data.split.held_out_rows=16",
             "train=smoke",
             "evaluate.max_new_tokens=8",
             f"store={tmp_path / 'store'}",

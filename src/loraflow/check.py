@@ -9,7 +9,8 @@ import jinja2
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from loraflow.config import Config, ModelConfig
+from loraflow.config import Config, DataConfig, ModelConfig
+from loraflow.data.operators.table import operator_faults
 from loraflow.errors import UserError
 
 _SCHEMA = TypeAdapter(Config)
@@ -41,7 +42,7 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return dotted keys and their values: what one would type on the command line."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
-        if isinstance(value, Mapping):
+        if value and isinstance(value, Mapping):
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
@@ -121,30 +122,7 @@ def _describe(details: ErrorDetails) -> str:
 
 def _contradictions(config: Config) -> Iterator[str]:
     """Rules that span keys; each yields a message with key, value and fix."""
-    data = config.data
-    shortest, longest = data.answer_characters
-    if shortest > longest:
-        yield (
-            f"data.answer_characters=[{shortest},{longest}] keeps no row; "
-            "set it to [shortest,longest], e.g. [1,4000]"
-        )
-    if data.format == "pydoc" and data.path is not None:
-        yield (
-            f"data.path={data.path} is not read by data.format='pydoc'; "
-            "choose data=alpaca to read a file, or drop data.path"
-        )
-    if data.format != "pydoc" and data.path is None:
-        yield f"data.path=null but data.format={data.format!r} reads a file; set data.path=FILE"
-    if data.train_rows is not None and data.train_rows < data.min_train_rows:
-        yield (
-            f"data.train_rows={data.train_rows} is below "
-            f"data.min_train_rows={data.min_train_rows}; lower the second to train on so few"
-        )
-    if (data.format == "pydoc") != (data.instruction is not None):
-        yield (
-            f"data.instruction={data.instruction!r} does not go with data.format={data.format!r}: "
-            "pydoc needs one, records of a file bring their own (null)"
-        )
+    yield from _data_contradictions(config.data)
     if error := _template_fault(config.template.chat_template):
         name = config.template.name
         yield f"template.chat_template of {name} is no Jinja: {error}; mend the file"
@@ -153,6 +131,38 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield (
             "tracking.uri holds a password, which would be logged; keep it in the environment "
             "(MLFLOW_TRACKING_PASSWORD, or PGPASSWORD for a database)"
+        )
+
+
+def _data_contradictions(data: DataConfig) -> Iterator[str]:
+    yield from operator_faults(data.clean)
+    made = data.layout == "pydoc"
+    if made and data.path is not None:
+        yield (
+            f"data.path={data.path} is not read by data.layout='pydoc'; "
+            "choose data=file to read a file, or drop data.path"
+        )
+    if not made and data.path is None:
+        yield f"data.path=null but data.layout={data.layout!r} reads a file; set data.path=FILE"
+    if made != (data.instruction is not None):
+        yield (
+            f"data.instruction={data.instruction!r} does not go with data.layout={data.layout!r}: "
+            "pydoc needs one, records of a file bring their own (null)"
+        )
+    if data.train_rows is not None and data.train_rows < data.min_train_rows:
+        yield (
+            f"data.train_rows={data.train_rows} is below "
+            f"data.min_train_rows={data.min_train_rows}; lower the second to train on so few"
+        )
+    if data.weights is not None and len(data.weights) != len(data.path or []):
+        yield (
+            f"data.weights={data.weights} has {len(data.weights)} numbers for "
+            f"{len(data.path or [])} paths; give each of data.path one"
+        )
+    if data.split.held_out_path is not None and data.split.stratify_by is not None:
+        yield (
+            f"data.split.stratify_by={data.split.stratify_by} chooses nothing, since "
+            "data.split.held_out_path names the held-out rows; drop one of them"
         )
 
 

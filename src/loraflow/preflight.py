@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from loraflow.config import Config
-from loraflow.data.prepare import probe
+from loraflow.data.alarms import probe
 from loraflow.errors import UserError
 from loraflow.files import read_json
 from loraflow.model.source import folder_at_hand

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from loraflow.config import EvaluateConfig
-from loraflow.data.records import from_row
+from loraflow.data.tables import read_rows
 from loraflow.data.template import IGNORED
 from loraflow.data.tokenize import read_examples
 from loraflow.evaluate.generate import generate_answers
 from loraflow.evaluate.likelihood import reference_losses
 from loraflow.evaluate.metrics.rouge import TYPES
 from loraflow.evaluate.overlap import Overlap, score_overlap
-from loraflow.files import ITEMS, read_lines, write_lines
+from loraflow.files import ITEMS, write_lines
 from loraflow.model.load import load_for_answers
 from loraflow.model.source import BaseModel
 from loraflow.model.tokenizer import load_tokenizer, stop_tokens
@@ -32,7 +32,7 @@ def evaluate(
 
     Returns the metrics: BLEU of the set, mean ROUGE, loss in nats a token, and its perplexity.
     """
-    records = {row["id"]: from_row(row) for row in read_lines(prepared / "held_out.jsonl")}
+    records = {row.id: row.record for row in read_rows(prepared / "held_out.parquet")}
     examples = read_examples(tokens / "held_out.parquet")
     tokenizer = load_tokenizer(base)
     model = load_for_answers(base, adapter)
@@ -53,7 +53,7 @@ def evaluate(
         (
             {
                 "id": example["id"],
-                "prompt": records[example["id"]].prompt[-1]["content"],
+                "prompt": records[example["id"]].question,
                 "reference": reference,
                 "answer": answer.text,
                 "ended": answer.ended,
@@ -78,9 +78,13 @@ def evaluate(
 
 
 def _prompt_ids(example: dict[str, Any]) -> list[int]:
-    """The tokens before the first learned one: what training put in front of the answer."""
-    learned = [label != IGNORED for label in example["labels"]]
-    ids: list[int] = example["input_ids"][: learned.index(True)]
+    """The tokens before the last answer: what training put in front of it.
+
+    Raw text has no prompt; it is gone on with from its first token.
+    """
+    length = len(example["labels"])
+    ignored = (index for index in range(length, 0, -1) if example["labels"][index - 1] == IGNORED)
+    ids: list[int] = example["input_ids"][: next(ignored, 1)]
     return ids
 
 

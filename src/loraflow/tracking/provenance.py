@@ -11,6 +11,8 @@ _LIBRARIES = (
     "bitsandbytes",
     "accelerate",
     "datasets",
+    "ftfy",
+    "rensa",
     "evaluate",
     "sacrebleu",
     "rouge-score",

@@ -7,22 +7,19 @@ from typing import Any
 
 import mlflow
 import pandas as pd
-from mlflow.data.code_dataset_source import CodeDatasetSource
-from mlflow.data.pandas_dataset import PandasDataset
-from mlflow.entities import LoggedModelOutput, Param
+from mlflow.entities import LoggedModelOutput
 from omegaconf import OmegaConf
 
-from loraflow.check import dump_config, flatten
+from loraflow.check import dump_config
 from loraflow.compare.base_vs_tuned import Comparison
 from loraflow.config import Config
 from loraflow.files import HISTORY, read_lines, write_json
 from loraflow.model.source import BaseModel
 from loraflow.plan import Plan
 from loraflow.store import Store
+from loraflow.tracking.data import copy_files, log_data, log_params
 from loraflow.tracking.provenance import git_diff, library_versions
 from loraflow.tracking.run import Run
-
-_DIGEST_LENGTH = 36  # the longest that MLflow takes for a dataset
 
 
 def record_experiment(
@@ -36,8 +33,7 @@ def record_experiment(
 ) -> None:
     """Log parameters, final metrics, data, adapter, items and provenance to the active run."""
     settings = dump_config(config)
-    params = {key: _as_typed(value) for key, value in flatten(settings).items()}
-    run.client.log_batch(run.id, params=[Param(key, value) for key, value in params.items()])
+    params = log_params(run, settings)
     run.flush()
     _complete_history(run, store.folder(plan.train) / HISTORY)
     for name, value in _final_metrics(plan, store, comparison).items():
@@ -45,7 +41,7 @@ def record_experiment(
     run.flush()
     run.client.set_tag(run.id, "loraflow.base_revision", base.revision)
     run.client.set_tag(run.id, "mlflow.note.content", comparison.as_markdown())
-    _log_data(config, plan, store)
+    log_data(run, plan, store)
     mlflow.log_table(pd.DataFrame(comparison.items), "evaluate/items.json")
     with tempfile.TemporaryDirectory() as scratch:
         _gather_files(Path(scratch), settings, plan, store)
@@ -72,30 +68,7 @@ def _final_metrics(plan: Plan, store: Store, comparison: Comparison) -> dict[str
     for row in comparison.rows:
         metrics[f"evaluate/{row.metric}"] = row.tuned
         metrics[f"evaluate_base/{row.metric}"] = row.base
-    for stage, key in {"prepare": plan.prepare, "tokenize": plan.tokenize}.items():
-        counts = store.result(key)["counts"]
-        metrics |= {f"{stage}/{name}": count for name, count in counts.items()}
     return metrics | comparison.differences()
-
-
-def _log_data(config: Config, plan: Plan, store: Store) -> None:
-    """Log both sides of the split as MLflow datasets, named by the data's fingerprint."""
-    source = CodeDatasetSource({"path": str(config.data.path or "the Python standard library")})
-    for context in ("train", "held_out"):
-        rows = read_lines(store.folder(plan.prepare) / f"{context}.jsonl")
-        frame = pd.DataFrame(
-            {
-                "prompt": [row["messages"][-2]["content"] for row in rows],
-                "answer": [row["messages"][-1]["content"] for row in rows],
-            }
-        )
-        dataset: PandasDataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]
-            frame,
-            source=source,
-            name=f"{config.data.format} {context}",
-            digest=plan.prepare.digest[:_DIGEST_LENGTH],
-        )
-        mlflow.log_input(dataset, context=context)
 
 
 def _gather_files(folder: Path, settings: Mapping[str, Any], plan: Plan, store: Store) -> None:
@@ -103,18 +76,13 @@ def _gather_files(folder: Path, settings: Mapping[str, Any], plan: Plan, store: 
     (folder / "git.diff").write_text(git_diff(), encoding="utf-8")
     write_json(folder / "libraries.json", library_versions())
     write_json(folder / "stages.json", plan.digests())
-    kept = [
-        ("prepare", plan.prepare, ["rejected.jsonl"]),
-        ("tokenize", plan.tokenize, ["preview.txt", "too_long.jsonl"]),
-        ("train", plan.train, []),
-        ("evaluate_base", plan.evaluate_base, []),
-        ("evaluate_tuned", plan.evaluate_tuned, []),
-    ]
-    for stage, key, names in kept:
-        target = folder / "stages" / stage
-        target.mkdir(parents=True)
-        for name in [*names, "result.json"]:
-            (target / name).write_bytes((store.folder(key) / name).read_bytes())
+    stages = {
+        "train": plan.train,
+        "evaluate_base": plan.evaluate_base,
+        "evaluate_tuned": plan.evaluate_tuned,
+    }
+    for stage, key in stages.items():
+        copy_files(store.folder(key), folder / "stages" / stage, ["result.json"])
 
 
 def _log_adapter(run: Run, params: dict[str, str], folder: Path, base: BaseModel) -> None:
@@ -133,14 +101,3 @@ def _log_adapter(run: Run, params: dict[str, str], folder: Path, base: BaseModel
     run.client.log_model_artifacts(model.model_id, str(folder))
     mlflow.finalize_logged_model(model.model_id, "READY")
     run.client.log_outputs(run.id, [LoggedModelOutput(model.model_id, step=0)])
-
-
-def _as_typed(value: Any) -> str:
-    """Return a value as it can be pasted on the command line."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return f"[{','.join(_as_typed(part) for part in value)}]"
-    return str(value)

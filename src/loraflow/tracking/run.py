@@ -16,10 +16,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from loraflow.config import Config, TrackingConfig
+from loraflow.config import TrackingConfig
 from loraflow.errors import UserError
 from loraflow.lock import locked
-from loraflow.plan import Plan
+from loraflow.store import Key
 from loraflow.tracking.provenance import git_commit
 
 log = logging.getLogger(__name__)
@@ -71,32 +71,30 @@ class Run:
 
 
 @contextmanager
-def open_run(config: Config, plan: Plan, *, name: str) -> Iterator[Run]:
+def open_run(tracking: TrackingConfig, plan: Key, *, name: str, data: str) -> Iterator[Run]:
     """Yield the run of this plan: the finished one if there is one, else a new, active one.
 
-    A run of the plan that a process on this machine left behind when it was killed is marked
-    KILLED. Should the tracking server go away, the block goes on; the run stays unfinished there,
-    and the same command logs the experiment anew out of the store.
+    `data` is the fingerprint of the data. A run of the plan that a process on this machine left
+    behind when it was killed is marked KILLED. Should the tracking server go away, the block goes
+    on; the run stays unfinished there, and the same command logs it anew out of the store.
     """
-    client, experiment = _connect(config.tracking)
-    for earlier in client.search_runs(
-        [experiment], f"tags.`{PLAN_TAG}` = '{plan.experiment.digest}'"
-    ):
+    client, experiment = _connect(tracking)
+    for earlier in client.search_runs([experiment], f"tags.`{PLAN_TAG}` = '{plan.digest}'"):
         if earlier.info.status == "FINISHED":
-            yield Run(client, earlier.info.run_id, _url(config, earlier.info), finished=True)
+            yield Run(client, earlier.info.run_id, _url(tracking, earlier.info), finished=True)
             return
         if earlier.info.status == "RUNNING" and _is_dead(earlier.data.tags.get(PROCESS_TAG, "")):
             client.set_terminated(earlier.info.run_id, "KILLED")
     tags = {
-        PLAN_TAG: plan.experiment.digest,
+        PLAN_TAG: plan.digest,
         PROCESS_TAG: f"{socket.gethostname()} {os.getpid()}",
-        "loraflow.data_fingerprint": plan.data_fingerprint,
+        "loraflow.data_fingerprint": data,
         "mlflow.source.git.commit": git_commit(),
     }
     active = mlflow.start_run(
         experiment_id=experiment, run_name=name, tags=tags, log_system_metrics=True
     )
-    run = Run(client, active.info.run_id, _url(config, active.info))
+    run = Run(client, active.info.run_id, _url(tracking, active.info))
     status = "FAILED"
     try:
         yield run
@@ -159,5 +157,5 @@ def _artifact_uri(artifacts: str) -> str:
     return artifacts if "://" in artifacts else Path(artifacts).absolute().as_uri()
 
 
-def _url(config: Config, info: Any) -> str:
-    return f"{config.tracking.ui}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
+def _url(tracking: TrackingConfig, info: Any) -> str:
+    return f"{tracking.ui}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
