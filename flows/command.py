@@ -13,9 +13,9 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from loraflow.check import flatten, known_keys, load_config, nearest
+from loraflow.check import flatten, known_keys, load_config
 from loraflow.config import Config
-from loraflow.errors import UserError
+from loraflow.errors import UserError, nearest
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 USER_ERROR = 2  # exit status: the config, the data or the machine has to change first

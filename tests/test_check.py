@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from loraflow.check import dump_config, flatten, known_keys, load_config, nearest
-from loraflow.errors import UserError
+from loraflow.check import dump_config, flatten, known_keys, load_config
+from loraflow.errors import UserError, nearest
 from tests.conftest import composed
 
 Settings = dict[str, Any]

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import jinja2
@@ -11,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from loraflow.config import Config, DataConfig, ModelConfig
 from loraflow.data.operators.table import operator_faults
-from loraflow.errors import UserError
+from loraflow.errors import UserError, nearest
 
 _SCHEMA = TypeAdapter(Config)
 
@@ -61,16 +60,6 @@ def known_keys(schema: Mapping[str, Any] | None = None) -> list[str]:
             yield from walk(section, f"{prefix}{name}.")
 
     return list(walk(schema, ""))
-
-
-def nearest(word: str, choices: list[str]) -> str:
-    """Return " (did you mean ...?)" for the choice closest to `word`, or nothing."""
-    by_last_part = {choice.rpartition(".")[2]: choice for choice in reversed(choices)}
-    close = get_close_matches(word, choices, n=1, cutoff=0.6)
-    if not close:
-        last = get_close_matches(word.rpartition(".")[2], list(by_last_part), n=1, cutoff=0.75)
-        close = [by_last_part[part] for part in last]
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _one_per_key(errors: list[ErrorDetails]) -> list[ErrorDetails]:

@@ -1,4 +1,6 @@
-"""The one error that is the user's to mend: shown as its message, without a traceback."""
+"""The error that is the user's to mend, and what a wrong name may have meant."""
+
+from difflib import get_close_matches
 
 
 class UserError(ValueError):
@@ -6,3 +8,13 @@ class UserError(ValueError):
 
     The message names the config key, the value and the fix.
     """
+
+
+def nearest(word: str, choices: list[str]) -> str:
+    """Return " (did you mean ...?)" for the choice closest to `word`, or nothing."""
+    by_last_part = {choice.rpartition(".")[2]: choice for choice in reversed(choices)}
+    close = get_close_matches(word, choices, n=1, cutoff=0.6)
+    if not close:
+        last = get_close_matches(word.rpartition(".")[2], list(by_last_part), n=1, cutoff=0.75)
+        close = [by_last_part[part] for part in last]
+    return f" (did you mean {close[0]}?)" if close else ""

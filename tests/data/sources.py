@@ -30,6 +30,11 @@ _FEW_ROWS_DO = (
     "data.max_reject_rate=1.0",
 )
 
+GOOD: list[dict[str, Any]] = [
+    {"instruction": f"第{number}问", "output": f"回答{number}"} for number in range(20)
+]
+BAD: list[Any] = [GOOD[0], {"instruction": "q", "output": " "}, {"instruction": "q"}, 5]
+
 
 def file_data(path: Path | str | Sequence[Path | str], *overrides: str) -> DataConfig:
     """Return `data=file` for one path or several; a row on each side is enough."""

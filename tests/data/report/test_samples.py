@@ -9,8 +9,8 @@ import pytest
 
 from loraflow.data.report.samples import (
     count_values,
+    find_places,
     find_rows,
-    find_sources,
     places_by_value,
     spread,
     take_rows,
@@ -44,7 +44,7 @@ def test_rows_are_found_by_their_place_in_the_source(path: Path) -> None:
 
 
 def test_sources_are_found_by_id(path: Path) -> None:
-    assert find_sources(path, ["id6", "id0", "other"]) == {
+    assert find_places(path, ["id6", "id0", "other"]) == {
         "id0": "a line 3.json line 0",
         "id6": "b.json line 6",
     }

@@ -1,8 +1,7 @@
 """Every cleaning operator by its name in `conf/data/clean/`, and the faults of such a list."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -23,7 +22,7 @@ from loraflow.data.operators.quality import (
 from loraflow.data.operators.repetition import CharacterRepetition, WordRepetition
 from loraflow.data.operators.sets import ConflictingAnswers, ExactDuplicates, NearDuplicates
 from loraflow.data.operators.text import Invisible, SeedCleanText, Unicode, Whitespace
-from loraflow.errors import UserError
+from loraflow.errors import UserError, nearest
 
 Clean = Mapping[str, Mapping[str, Any] | None]
 """`data.clean`: the parameters of each operator, in order; None leaves it out."""
@@ -83,7 +82,7 @@ def operator_faults(clean: Clean) -> list[str]:
     for name, parameters in clean.items():
         if name not in _OPERATORS:
             faults.append(
-                f"data.clean.{name} is no operator{_nearest(name, _OPERATORS)}; "
+                f"data.clean.{name} is no operator{nearest(name, list(_OPERATORS))}; "
                 f"choose from {', '.join(_OPERATORS)}"
             )
         elif parameters is not None:
@@ -157,7 +156,7 @@ def _describe(name: str, parameters: Mapping[str, Any], details: ErrorDetails) -
     known = [field.name for field in fields(_OPERATORS[name])]
     if parameter not in known:
         return (
-            f"{key} is no parameter of {name}{_nearest(str(parameter), known)}; "
+            f"{key} is no parameter of {name}{nearest(str(parameter), known)}; "
             f"it has {', '.join(known) or 'none'}"
         )
     value = parameters[str(parameter)]
@@ -166,8 +165,3 @@ def _describe(name: str, parameters: Mapping[str, Any], details: ErrorDetails) -
         found += f": {details['input']!r}"  # what is wrong inside the list
     wanted = _WANTED[kind].format(key=key, **context) if kind in _WANTED else details["msg"]
     return f"{found} {wanted}"
-
-
-def _nearest(word: str, choices: Iterable[str]) -> str:
-    close = get_close_matches(word, list(choices), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from loraflow.data.report.samples import read_columns
+from loraflow.data.tables import read_batches
 from loraflow.data.template import IGNORED
 
 Counts = NDArray[np.int64]
@@ -64,7 +64,7 @@ class Spread:
 def read_lengths(path: Path) -> Lengths:
     """Return the lengths of a file of token rows; the tokens pass by a piece at a time."""
     whole, learned = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for batch in read_columns(path, ["input_ids", "labels"]):
+    for batch in read_batches(path, ["input_ids", "labels"]):
         labels = batch["labels"]
         seen = np.cumsum(labels.values.to_numpy(zero_copy_only=False) != IGNORED)
         seen = np.concatenate([[0], seen])

@@ -10,7 +10,7 @@ from loraflow.data.report.difference import compare
 from loraflow.data.report.histogram import draw_histogram
 from loraflow.data.report.lengths import Lengths, grouped, in_order, read_lengths, summarize
 from loraflow.data.report.preview import preview
-from loraflow.data.report.samples import find_sources, take_rows
+from loraflow.data.report.samples import find_places, take_rows
 from loraflow.data.report.set_aside import read_groups, read_reasons
 from loraflow.data.report.steps import build_funnel, describe_steps
 from loraflow.data.report.view import render
@@ -143,7 +143,7 @@ def _previews(path: Path, prepared: Path, train: Lengths, base: BaseModel) -> li
     longest = int(train.whole.argmax())
     places = sorted({*range(min(_PREVIEWS, len(train.whole))), longest})
     rows = take_rows(path, places, ["id", "input_ids", "labels"])
-    sources = find_sources(prepared / "train.parquet", [row["id"] for row in rows])
+    sources = find_places(prepared / "train.parquet", [row["id"] for row in rows])
     tokenizer = load_tokenizer(base)
     return [
         {

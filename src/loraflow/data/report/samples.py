@@ -1,7 +1,7 @@
 """Picks single rows out of Parquet files of any length, a piece of the file at a time."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from loraflow.data.tables import place, read_batches
+
 Places = NDArray[np.int64]
 """Rows of a file, counted from 0."""
-
-_ROWS_AT_ONCE = 10_000  # of token columns, some hundred numbers a row: 20 MB
-
-
-def read_columns(path: Path, columns: list[str]) -> Iterator[Any]:
-    """Yield record batches of a few columns.
-
-    Without `pre_buffer=False`, pyarrow 25 reads the whole file before the first batch.
-    """
-    yield from pq.ParquetFile(path, pre_buffer=False).iter_batches(_ROWS_AT_ONCE, columns=columns)
 
 
 def take_rows(path: Path, places: Sequence[int] | Places, columns: list[str]) -> list[Any]:
@@ -49,7 +41,7 @@ def spread(places: Places, count: int) -> Places:
 def count_values(path: Path, column: str) -> Counter[str]:
     """Count how often each value of a column occurs; rows without a value do not count."""
     counts: Counter[str] = Counter()
-    for batch in read_columns(path, [column]):
+    for batch in read_batches(path, [column]):
         for pair in pc.value_counts(batch[column].drop_null()).to_pylist():
             counts[pair["values"]] += pair["counts"]
     return counts
@@ -59,7 +51,7 @@ def places_by_value(path: Path, column: str) -> dict[str, Places]:
     """Return the places of each value of a column that has few different ones."""
     found: defaultdict[str, list[Places]] = defaultdict(list)
     first = 0
-    for batch in read_columns(path, [column]):
+    for batch in read_batches(path, [column]):
         values = batch[column].dictionary_encode()
         codes = values.indices.to_numpy(zero_copy_only=False)
         for code, value in enumerate(values.dictionary.to_pylist()):
@@ -72,23 +64,23 @@ def find_rows(path: Path, wanted: Collection[str], columns: list[str]) -> dict[s
     """Return rows by their place in the source ("FILE line N"), as far as the file has them."""
     places: dict[str, int] = {}
     first = 0
-    for batch in read_columns(path, ["source", "line"]):
+    for batch in read_batches(path, ["source", "line"]):
         lines = pc.cast(batch["line"], pa.string())
         names = pc.binary_join_element_wise(batch["source"], lines, " line ")
         inside = np.flatnonzero(pc.is_in(names, value_set=pa.array(sorted(wanted), pa.string())))
-        for place in inside.tolist():
-            places.setdefault(names[place].as_py(), place + first)
+        for row in inside.tolist():
+            places.setdefault(names[row].as_py(), row + first)
         first += batch.num_rows
     names_in_order = sorted(places, key=lambda name: places[name])
     rows = take_rows(path, sorted(places.values()), columns)
     return dict(zip(names_in_order, rows, strict=True))
 
 
-def find_sources(path: Path, ids: Collection[str]) -> dict[str, str]:
+def find_places(path: Path, ids: Collection[str]) -> dict[str, str]:
     """Return for each id the place of its row in the source, as far as the file has it."""
     found: dict[str, str] = {}
     wanted = pa.array(sorted(ids), pa.string())
-    for batch in read_columns(path, ["id", "source", "line"]):
+    for batch in read_batches(path, ["id", "source", "line"]):
         for row in batch.filter(pc.is_in(batch["id"], value_set=wanted)).to_pylist():
-            found.setdefault(row["id"], f"{row['source']} line {row['line']}")
+            found.setdefault(row["id"], place(row["source"], row["line"]))
     return found

@@ -15,12 +15,11 @@ from loraflow.data.report.difference import Change, compare
 from loraflow.data.report.samples import (
     find_rows,
     places_by_value,
-    read_columns,
     spread,
     take_rows,
 )
 from loraflow.data.report.text import plain_note, split_fields
-from loraflow.data.tables import place
+from loraflow.data.tables import place, read_batches
 
 _EXAMPLES = 3  # of each operator, and of each group of copies
 _GROUPS = 5
@@ -132,7 +131,7 @@ def _example(row: Mapping[str, Any]) -> Example:
 def _originals(path: Path, operators: Collection[str]) -> Iterator[tuple[int, str]]:
     """Yield for each copy its number in the file and the place of the row that it copies."""
     first = 0
-    for batch in read_columns(path, ["operator", "value"]):
+    for batch in read_batches(path, ["operator", "value"]):
         found = batch["operator"].to_pylist()
         for n in [n for n, operator in enumerate(found) if operator in operators]:
             if name := _same_as(batch["value"][n].as_py()):
