@@ -25,7 +25,7 @@ FLOATS = [
 
 @pytest.fixture(scope="module")
 def settings() -> Settings:
-    return dump_config(composed())
+    return dump_config(composed("train.early_stopping={rows: 5, steps: 2, patience: 2}"))
 
 
 def changed(settings: Settings, changes: Settings) -> Settings:
@@ -60,7 +60,7 @@ def test_key_like_no_other_suggests_nothing(settings: Settings) -> None:
 
 
 def test_unknown_choice_names_the_nearest_and_all(settings: Settings) -> None:
-    match = r"quantization\.method='nf5' is unknown.*mean nf4.*choose from none, nf4"
+    match = r"quantization\.method='nf5' is unknown.*mean nf4.*choose from none, int8, nf4"
     with pytest.raises(UserError, match=match):
         load_config(changed(settings, {"quantization.method": "nf5"}))
 
@@ -99,7 +99,7 @@ def test_number_must_be_finite(settings: Settings, key: str, value: float) -> No
 
 @pytest.mark.parametrize("key", LEAVES)
 def test_section_in_place_of_a_value_is_named(settings: Settings, key: str) -> None:
-    with pytest.raises(UserError, match=f"^{key}[= ]"):
+    with pytest.raises(UserError, match=f"^{key}[=. ]"):
         load_config(changed(settings, {key: {"not": "a value"}}))
 
 
@@ -184,3 +184,35 @@ def test_nearest_finds_a_key_by_its_last_part() -> None:
     assert nearest("learning_rate", ["train.learning_rate", "train.seed"]) == (
         " (did you mean train.learning_rate?)"
     )
+
+
+CHAIN = "experiment=cpt_then_sft_then_dpo"
+
+
+@pytest.mark.parametrize(
+    ("override", "match"),
+    [
+        ("before.cpt.data.path=a.json", r"^before\.cpt\.data\.path=.*before\.cpt\.data\.layout="),
+        ("before.sft.train.learning_rate=0", r"^before\.sft\.train\.learning_rate=0 must be above"),
+        ("before.sft.data.layout=alpca", r"^before\.sft\.data\.layout='alpca' .*mean alpaca"),
+        ("+before.cpt.data.pth=1", r"^before\.cpt\.data\.pth .*mean before\.cpt\.data\.path\?"),
+        ("before.sft.train.truncation=windows", r"^before\.sft\.train\.truncation='windows' "),
+        ("before.sft.data.clean.cut_off.min_characters=-1", r"^before\.sft\.data\.clean\.cut_off"),
+    ],
+)
+def test_fault_of_an_earlier_training_names_where_it_stands(override: str, match: str) -> None:
+    with pytest.raises(UserError, match=match):
+        composed(CHAIN, override)
+
+
+def test_earlier_and_last_training_are_judged_apart() -> None:
+    with pytest.raises(UserError, match="the config has 2 faults") as raised:
+        composed(CHAIN, "before.sft.data.train_rows=10", "data.train_rows=20")
+    assert "\n  data.train_rows=20 is below data.min_train_rows=50" in str(raised.value)
+    assert "\n  before.sft.data.train_rows=10 is below before.sft.data.min" in str(raised.value)
+
+
+@pytest.mark.parametrize("task", ["sft", "preference", "classify"])
+def test_windows_are_for_raw_text(settings: Settings, task: str) -> None:
+    with pytest.raises(UserError, match=r"^train\.truncation='windows' .*train\.task="):
+        load_config(changed(settings, {"train.truncation": "windows", "train.task": task}))

@@ -46,6 +46,25 @@ SEED_EXPERIMENTS: dict[str, dict[str, Any]] = {
         "adapter.dropout": 0.2,
         "adapter.target_modules": ATTENTION,
     },
+    "sentiment_rank": {
+        "model.location": "distilbert/distilbert-base-uncased",
+        "quantization.method": "none",
+        "data.layout": "classify",
+        "data.train_rows": 1000,
+        "data.split.held_out_rows": 1000,
+        "data.split.stratify_by": "label",
+        "adapter.alpha": 32,
+        "adapter.alpha_mode": "fixed",
+        "adapter.dropout": 0.01,
+        "adapter.target_modules": ["q_lin"],
+        "train.task": "classify",
+        "train.max_length": 512,
+        "train.num_train_epochs": 10,
+        "train.per_device_train_batch_size": 4,
+        "train.gradient_accumulation_steps": 1,
+        "train.learning_rate": 1e-3,
+        "train.weight_decay": 0.01,
+    },
 }
 
 
@@ -76,9 +95,16 @@ def test_default_config_needs_no_value_from_the_user() -> None:
     assert composed().adapter.r >= 1
 
 
+WANTS = {  # what a choice does not go without, as its file says
+    "adapter=full": ["quantization=none"],
+    "adapter=pissa": ["quantization=none"],
+    "adapter=head_only": ["train=classify"],
+}
+
+
 @pytest.mark.parametrize("choice", every_choice())
 def test_every_choice_composes_and_passes_the_check(choice: str) -> None:
-    assert isinstance(composed_and_filled_in(choice), Config)
+    assert isinstance(composed_and_filled_in(choice, *WANTS.get(choice, [])), Config)
 
 
 @pytest.mark.parametrize("command", commands_in_comments())
@@ -119,6 +145,27 @@ def test_value_on_the_command_line_wins_over_the_experiment() -> None:
 def test_model_of_the_hub_is_called_after_its_location() -> None:
     model = composed("model=hub", "model.location=Qwen/Qwen3-0.6B").model
     assert (model.name, model.source, model.file) == ("Qwen/Qwen3-0.6B", "hub", None)
+
+
+def test_trainings_of_a_chain_have_sections_of_their_own_in_order() -> None:
+    config = composed("experiment=cpt_then_sft_then_dpo")
+    parts: list[Any] = [*config.before.values(), config]
+    assert list(config.before) == ["cpt", "sft"]
+    assert [part.train.task for part in parts] == ["text", "sft", "preference"]
+    assert [part.data.layout for part in parts] == ["pydoc_topics", "pydoc", "pydoc"]
+    assert [part.template.name for part in parts] == ["text", "native", "native"]
+    assert [part.data.negatives for part in parts] == [[], [], ["similar", "truncated"]]
+    assert parts[0].data.clean["length"] != parts[1].data.clean["length"]
+
+
+def test_an_earlier_training_can_read_other_data() -> None:
+    config = composed(
+        "experiment=cpt_then_sft_then_dpo",
+        "data@before.cpt.data=text",
+        "before.cpt.data.path=corpus.jsonl",
+    )
+    assert config.before["cpt"].data.path == ["corpus.jsonl"]
+    assert config.data.path is None
 
 
 def test_tracking_server_comes_from_the_environment() -> None:

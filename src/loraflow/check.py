@@ -8,9 +8,11 @@ import jinja2
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from loraflow.config import Config, DataConfig, ModelConfig
+from loraflow.config import Config, DataConfig, EarlierConfig, ModelConfig
 from loraflow.data.operators.table import operator_faults
+from loraflow.data.read.built_in import BUILT_IN
 from loraflow.errors import UserError, nearest
+from loraflow.model.methods import method_faults
 
 _SCHEMA = TypeAdapter(Config)
 
@@ -56,7 +58,9 @@ def known_keys(schema: Mapping[str, Any] | None = None) -> list[str]:
     def walk(node: Mapping[str, Any], prefix: str) -> Iterator[str]:
         for name, child in node.get("properties", {}).items():
             yield f"{prefix}{name}"
-            section = definitions.get(child.get("$ref", "").rpartition("/")[2], {})
+            either = [child, *child.get("anyOf", ())]  # a section, or null
+            reference = next((branch["$ref"] for branch in either if "$ref" in branch), "")
+            section = definitions.get(reference.rpartition("/")[2], {})
             yield from walk(section, f"{prefix}{name}.")
 
     return list(walk(schema, ""))
@@ -72,9 +76,19 @@ def _key(details: ErrorDetails) -> str:
     parts = [str(part) for part in details["loc"]]
     if details["type"] == "unexpected_keyword_argument":
         return ".".join(parts)
-    while len(parts) > 1 and ".".join(parts) not in known:
-        parts.pop()  # the branch of a union, or the position in a list
-    return ".".join(parts)
+    earlier, key = _split_earlier(".".join(parts))
+    while "." in key and key not in known:
+        key = key.rpartition(".")[0]  # the branch of a union, or the position in a list
+    return earlier + key
+
+
+def _split_earlier(key: str) -> tuple[str, str]:
+    """Split before.NAME.data.path where an earlier training's own keys begin."""
+    found = _EARLIER.match(key)
+    return (found[0], key[found.end() :]) if found else ("", key)
+
+
+_EARLIER = re.compile(r"before\.[^.]+\.(?=.)")
 
 
 # what pydantic calls the fault -> what is wanted, and the fix
@@ -100,7 +114,8 @@ def _describe(details: ErrorDetails) -> str:
     key, value, context = _key(details), details["input"], details.get("ctx", {})
     kind = details["type"]
     if kind == "unexpected_keyword_argument":
-        return f"{key} is not a key of the config{nearest(key, known_keys())}"
+        earlier, own = _split_earlier(key)
+        return f"{key} is not a key of the config{_of_earlier(nearest(own, known_keys()), earlier)}"
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", context["expected"])
         close = nearest(str(value), choices)
@@ -111,10 +126,14 @@ def _describe(details: ErrorDetails) -> str:
 
 def _contradictions(config: Config) -> Iterator[str]:
     """Rules that span keys; each yields a message with key, value and fix."""
-    yield from _data_contradictions(config.data)
-    if error := _template_fault(config.template.chat_template):
-        name = config.template.name
-        yield f"template.chat_template of {name} is no Jinja: {error}; mend the file"
+    yield from _training_contradictions(config)
+    for name, part in config.before.items():
+        for fault in _training_contradictions(part):
+            yield _of_earlier(fault, f"before.{name}.")
+    trainings = {f"before.{name}.train": part.train for name, part in config.before.items()}
+    yield from method_faults(
+        config.adapter, config.quantization, {**trainings, "train": config.train}
+    )
     yield from _model_contradictions(config.model)
     if re.search(r"://[^/@]*:[^/@]+@", config.tracking.uri):
         yield (
@@ -123,20 +142,47 @@ def _contradictions(config: Config) -> Iterator[str]:
         )
 
 
+def _training_contradictions(part: Config | EarlierConfig) -> Iterator[str]:
+    """Rules of one training, the last or an earlier one."""
+    yield from _data_contradictions(part.data)
+    if error := _template_fault(part.template.chat_template):
+        yield f"template.chat_template of {part.template.name} is no Jinja: {error}; mend the file"
+    if part.train.truncation == "windows" and part.train.task != "text":
+        yield (
+            f"train.truncation='windows' cuts raw text, and train.task={part.train.task!r} reads "
+            "whole rows; set train.truncation=cut_prompt"
+        )
+    if part.train.accelerate and part.train.processes == 1:
+        yield (
+            f"train.accelerate={part.train.accelerate} is for several processes, and "
+            "train.processes=1; set train.processes to their number"
+        )
+
+
+def _of_earlier(message: str, earlier: str) -> str:
+    """Name the keys of an earlier training by where they stand: before.NAME. (`earlier`)."""
+    if not earlier:
+        return message
+    own = [key for key in known_keys() if key.startswith(("data.", "template.", "train."))]
+    keys = "|".join(map(re.escape, own))
+    message = re.sub(rf"(?<![\w./])(?=(?:{keys})\b)", earlier, message)
+    return re.sub(r"(?<![\w./])(data|template|train)=", rf"\1@{earlier}\1=", message)
+
+
 def _data_contradictions(data: DataConfig) -> Iterator[str]:
     yield from operator_faults(data.clean)
-    made = data.layout == "pydoc"
+    made = data.layout in BUILT_IN
     if made and data.path is not None:
         yield (
-            f"data.path={data.path} is not read by data.layout='pydoc'; "
+            f"data.path={data.path} is not read by data.layout={data.layout!r}; "
             "choose data=file to read a file, or drop data.path"
         )
     if not made and data.path is None:
         yield f"data.path=null but data.layout={data.layout!r} reads a file; set data.path=FILE"
-    if made != (data.instruction is not None):
+    if (data.layout == "pydoc") != (data.instruction is not None):
         yield (
             f"data.instruction={data.instruction!r} does not go with data.layout={data.layout!r}: "
-            "pydoc needs one, records of a file bring their own (null)"
+            "pydoc needs one, other rows bring their own, or have none (null)"
         )
     if data.train_rows is not None and data.train_rows < data.min_train_rows:
         yield (

@@ -13,6 +13,7 @@ _STRICT = ConfigDict(extra="forbid")
 
 PositiveInt = Annotated[int, Field(ge=1, strict=True)]  # strict: true is not 1
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Index = Annotated[int, Field(ge=0, strict=True)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 Text = Annotated[str, Field(min_length=1)]
@@ -116,6 +117,7 @@ class DataConfig:
         "classify",
         "choice",
         "pydoc",
+        "pydoc_topics",
     ]
     columns: dict[Column, Text]  # the layout's name of a column -> the file's
     weights: list[PositiveFloat] | None  # shares of the paths in the training rows; null: all rows
@@ -138,44 +140,123 @@ class TemplateConfig:
     chat_template: str | None  # Jinja, as in transformers; null: the model's own
 
 
+Sharding = Literal["fsdp", "fsdp_config", "deepspeed"]  # names of TrainingArguments
+Method = Literal[
+    "lora", "adalora", "ia3", "prefix", "prompt", "p_tuning", "full", "head_only", "none"
+]
+Initialisation = Literal["default", "gaussian", "pissa", "olora", "loftq", "eva"]
+
+
 @dataclass(frozen=True, config=_STRICT)
 class AdapterConfig:
-    """Low-rank matrices trained beside the frozen weights (LoRA, arXiv:2106.09685)."""
+    """What is trained beside the frozen weights; names are those of PEFT."""
 
-    r: PositiveInt  # rank of the update
-    alpha: PositiveInt  # the update is scaled by alpha / r
+    method: Method  # loraflow.model.methods says what goes with what
+    r: PositiveInt  # rank of the update (LoRA, arXiv:2106.09685)
+    alpha: PositiveFloat  # sets the scale of the update, as alpha_mode says
+    alpha_mode: Literal["fixed", "ratio", "rslora"]  # scale: alpha / r, alpha, alpha / sqrt(r)
     dropout: Fraction  # of the adapter's input, during training
-    target_modules: Annotated[list[Text], Field(min_length=1)] | Text  # names, or one regex
+    target_modules: Annotated[list[Text], Field(min_length=1)] | Text  # set, names, or one regex
+    rank_pattern: dict[str, PositiveInt]  # module (end of its name, or regex) -> its own rank
+    layers_to_transform: list[Index] | None  # numbers of layers; null: all
+    init_lora_weights: Initialisation
+    use_dora: bool  # magnitude and direction apart (arXiv:2402.09353)
+    experts: Literal["all"] | list[Index] | None  # of a mixture of experts; null: none of them
+    num_virtual_tokens: PositiveInt  # prefix, prompt and p_tuning
 
 
 @dataclass(frozen=True, config=_STRICT)
 class QuantizationConfig:
     """How the frozen base is held in memory (QLoRA, arXiv:2305.14314)."""
 
-    method: Literal["none", "nf4"]
+    method: Literal["none", "int8", "nf4", "fp4"]
     double_quant: bool  # quantizes the quantization constants as well: 0.4 bit a weight less
     compute_dtype: Literal["auto", "bfloat16", "float16", "float32"]  # of matrix products
 
 
 @dataclass(frozen=True, config=_STRICT)
-class TrainConfig:
-    """Supervised fine-tuning; names and meanings are those of TRL's SFTConfig."""
+class SpeedConfig:
+    """What makes training fast; each can be switched off, and none changes what is learned."""
 
+    packing: bool  # rows of a batch end to end instead of padded, attention inside each row
+    learned_positions: bool  # the output layer and its loss only where something is learned
+    keep_dequantized: Literal["auto"] | bool  # unpack a quantized base once; auto: if it fits
+    activation_checkpointing: Literal["auto"] | bool  # auto: only if memory is short
+    keep_memory: bool  # the allocator keeps large buffers between steps (glibc)
+    threads: PositiveInt | None  # of matrix products on a CPU; null: one a physical core
+    liger: bool  # Liger's fused kernels, on a GPU that has them
+
+
+@dataclass(frozen=True, config=_STRICT)
+class CheckpointConfig:
+    """What is kept of a training that is interrupted."""
+
+    steps: PositiveInt  # optimizer steps from one checkpoint to the next
+    keep: PositiveInt  # newest checkpoints that are kept
+
+
+@dataclass(frozen=True, config=_STRICT)
+class DivergenceConfig:
+    """When a training is stopped because it goes wrong."""
+
+    spike: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None  # times the usual loss
+    window: PositiveInt  # steps that say what is usual
+    retries: Annotated[int, Field(ge=0, strict=True)]  # from a checkpoint, with half the rate
+
+
+@dataclass(frozen=True, config=_STRICT)
+class EarlyStoppingConfig:
+    """Ends a training whose loss on rows apart no longer falls."""
+
+    rows: PositiveInt  # training rows put apart for it; held-out rows are left for the evaluation
+    steps: PositiveInt  # optimizer steps from one look to the next
+    patience: PositiveInt  # looks without a better loss
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PreferenceConfig:
+    """Direct preference optimization (arXiv:2305.18290); the reference is the adapter's start."""
+
+    beta: PositiveFloat  # how much a change from the reference costs
+    loss_type: Literal["sigmoid", "hinge", "ipo"]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class TrainConfig:
+    """Training; names and meanings are those of transformers' TrainingArguments."""
+
+    task: Literal["sft", "text", "preference", "classify"]
     max_length: Annotated[int, Field(ge=8, strict=True)]  # tokens of prompt and answer
-    truncation: Literal["drop", "cut_prompt", "cut_answer", "proportional"]  # of longer rows
+    truncation: Literal["drop", "cut_prompt", "cut_answer", "proportional", "windows"]
     num_train_epochs: PositiveFloat
     max_steps: PositiveInt | None  # wins over num_train_epochs
     per_device_train_batch_size: PositiveInt
     gradient_accumulation_steps: PositiveInt
     learning_rate: PositiveFloat
+    loraplus_lr_ratio: PositiveFloat | None  # learning rate of B over that of A (arXiv:2402.12354)
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"]
     warmup_steps: Annotated[int, Field(ge=0, strict=True)]
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     max_grad_norm: PositiveFloat
     optim: Literal[
-        "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor", "sgd"
+        "adamw_torch",
+        "adamw_8bit",
+        "paged_adamw_8bit",
+        "paged_adamw_32bit",
+        "lion_8bit",
+        "paged_lion_32bit",
+        "adafactor",
+        "sgd",
     ]
+    progressive: list[PositiveFloat] | None  # shares of the steps: lowest layers first, then up
     seed: Seed  # of the adapter's first values, the order of rows, and dropout
+    preference: PreferenceConfig
+    speed: SpeedConfig
+    checkpoint: CheckpointConfig
+    divergence: DivergenceConfig
+    early_stopping: EarlyStoppingConfig | None
+    processes: PositiveInt  # that train together, each on its share of every batch
+    accelerate: dict[Sharding, Any]  # how they share one model, instead of each holding it
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -198,6 +279,15 @@ class TrackingConfig:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class EarlierConfig:
+    """A training that comes before the last one, on data of its own; the adapter goes on."""
+
+    data: DataConfig
+    template: TemplateConfig
+    train: TrainConfig
+
+
+@dataclass(frozen=True, config=_STRICT)
 class Config:
     """One experiment, whole. The sections stand in pipeline order."""
 
@@ -206,6 +296,7 @@ class Config:
     template: TemplateConfig
     quantization: QuantizationConfig
     adapter: AdapterConfig
+    before: dict[Text, EarlierConfig]  # trainings in this order, each from the last one's adapter
     train: TrainConfig
     evaluate: EvaluateConfig
     tracking: TrackingConfig

@@ -1,69 +1,87 @@
-"""A 4-bit base stays trainable, whatever ran on it before."""
+"""A quantized base is close to the original, and stays trainable whatever ran on it before."""
 
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
 import torch
+from bitsandbytes.nn import Linear4bit, Linear8bitLt
 
-from loraflow.config import AdapterConfig
-from loraflow.model.adapter import attach_adapter, count_parameters
-from loraflow.model.load import CausalLM, load_base
-from loraflow.model.source import BaseModel
-from loraflow.train.loss import answer_losses
+from loraflow.config import QuantizationConfig
+from loraflow.model.load import load_base
+from loraflow.model.quantize import load_options
+from tests.model.ways import IDS, adapter, attach, held, load, logits, loss_of, trained
 
-BATCH = {
-    "input_ids": torch.arange(24).reshape(2, 12),
-    "attention_mask": torch.ones(2, 12, dtype=torch.long),
-    "labels": torch.arange(24).reshape(2, 12),
-}
-ALL_LINEAR = AdapterConfig(4, 8, 0.0, "all-linear")
+ALL_LINEAR = adapter("adapter.target_modules=all_linear", "adapter.r=4")
 
 
-def gradients(model: CausalLM) -> dict[str, torch.Tensor]:
+def gradients(model: Any) -> dict[str, torch.Tensor]:
     """The gradient of every LoRA matrix. B starts at zero, so it is set to make A learn too."""
     model.train()
     model.zero_grad()
-    losses, _ = answer_losses(model, BATCH)
-    losses.mean().backward()  # type: ignore[no-untyped-call]
-    found = {name: value.grad for name, value in model.named_parameters() if "lora_" in name}
+    loss_of(model).backward()  # type: ignore[no-untyped-call]
+    found = {name: value.grad for name, value in trained(model).items()}
     assert all(gradient is not None for gradient in found.values())
-    return {name: gradient.clone() for name, gradient in found.items()}
+    return {name: gradient.clone() for name, gradient in found.items() if gradient is not None}
 
 
+@pytest.mark.parametrize("method", ["int8", "nf4", "fp4"])
 def test_evaluation_leaves_the_gradients_of_every_layer_as_they_were(
-    tiny_nf4_base: BaseModel,
+    method: str, tiny_folder: Path
 ) -> None:
-    model = attach_adapter(load_base(tiny_nf4_base), ALL_LINEAR, seed=0)
+    model = attach(held(tiny_folder, method), ALL_LINEAR)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             parameter.data.fill_(0.01)
     before = gradients(model)
+    logits(model)
     model.eval()
-    with torch.no_grad():
-        answer_losses(model, BATCH)
-    model.generate(input_ids=BATCH["input_ids"], max_new_tokens=2, do_sample=False)
+    model.generate(input_ids=IDS, max_new_tokens=2, do_sample=False)
     after = gradients(model)
     assert len(before) == 2 * 7 * 2  # A and B, seven matrices, two layers
     assert all(before[name].abs().max() > 0 for name in before)
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_four_bit_base_is_close_to_the_original(
-    tiny_base: BaseModel, tiny_nf4_base: BaseModel
+@pytest.mark.parametrize(
+    ("method", "kind", "off"),
+    [("int8", Linear8bitLt, 0.01), ("nf4", Linear4bit, 0.2), ("fp4", Linear4bit, 0.25)],
+)
+def test_quantized_base_is_close_to_the_original(
+    method: str, kind: type, off: float, tiny_folder: Path
 ) -> None:
-    exact, quantized = load_base(tiny_base), load_base(tiny_nf4_base)
-    assert type(quantized.model.layers[0].self_attn.q_proj).__name__ == "Linear4bit"
+    exact, quantized = (load_base(held(tiny_folder, held_as)) for held_as in ("none", method))
+    assert isinstance(quantized.model.layers[0].self_attn.q_proj, kind)
     weight = quantized.dequantize().model.layers[0].self_attn.q_proj.weight
     original = exact.model.layers[0].self_attn.q_proj.weight
-    assert 0 < (weight - original).abs().max() < 0.2 * original.abs().max()
+    assert 0 < (weight - original).abs().max() < off * original.abs().max()
 
 
-def test_parameters_are_counted_as_values_not_as_packed_bytes(
-    tiny_base: BaseModel, tiny_nf4_base: BaseModel
+def test_gradients_in_eight_bits_are_those_of_the_original(tiny_folder: Path) -> None:
+    exact, quantized = (
+        torch.cat(
+            [
+                value.flatten()
+                for value in gradients(attach(held(tiny_folder, as_), ALL_LINEAR)).values()
+            ]
+        )
+        for as_ in ("none", "int8")
+    )
+    assert torch.nn.functional.cosine_similarity(exact, quantized, dim=0) > 0.999
+
+
+def test_casts_of_eight_bit_products_are_not_reported_each_time(
+    tiny_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    counts = [
-        count_parameters(attach_adapter(load_base(base), ALL_LINEAR, seed=0))
-        for base in (tiny_base, tiny_nf4_base)
-    ]
-    assert counts[0] == counts[1]
-    # r * (in + out) of q, k, v, o, gate, up and down, in each of two layers
-    shapes = [(64, 64), (64, 32), (64, 32), (64, 64), (64, 128), (64, 128), (128, 64)]
-    assert counts[0]["lora_parameters"] == 2 * 4 * sum(map(sum, shapes))
-    assert counts[0]["trainable_parameters"] == counts[0]["lora_parameters"]
+    with caplog.at_level(logging.WARNING):
+        logits(load(held(tiny_folder, "int8")))
+    assert not [text for text in caplog.messages if "cast" in text]
+
+
+@pytest.mark.parametrize(("method", "bits"), [("int8", 8), ("nf4", 4), ("fp4", 4)])
+def test_options_name_the_quantization(method: Any, bits: int) -> None:
+    config = load_options(QuantizationConfig(method, bits == 4, "float32"))["quantization_config"]
+    assert (config.load_in_8bit, config.load_in_4bit) == (bits == 8, bits == 4)
+    if bits == 4:
+        assert (config.bnb_4bit_quant_type, config.bnb_4bit_use_double_quant) == (method, True)
