@@ -2,56 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from omegaconf import OmegaConf
-from pydantic import TypeAdapter
 
-from flows.command import CONF
-from loraflow.config import TemplateConfig, TrainConfig
-from loraflow.data import tokenize as stage
-from loraflow.data.records import Message, Record
-from loraflow.data.tables import RECORDS, Row, TableWriter
+from loraflow.config import TemplateConfig
+from loraflow.data.encode import write
+from loraflow.data.records import Record
 from loraflow.data.template import IGNORED
 from loraflow.data.tokenize import read_examples, tokenize
 from loraflow.errors import UserError
 from loraflow.model.source import BaseModel
 from loraflow.model.tokenizer import load_tokenizer
-
-SIDES = ("train", "held_out")
-
-
-def chat(*texts: str, **fields: Any) -> Record:
-    """Questions and answers in turn."""
-    messages: list[Message] = [
-        {"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(texts)
-    ]
-    return Record(tuple(messages), **fields)
-
-
-def write_records(
-    folder: Path, records: list[Record], held_out: list[Record] | None = None
-) -> Path:
-    for side, rows in zip(SIDES, (records, held_out or [chat("问题", "答案")]), strict=True):
-        with TableWriter.writing(folder / f"{side}.parquet", RECORDS) as table:
-            table.add(
-                [Row(row, "a.jsonl", at, row.id).as_columns() for at, row in enumerate(rows, 1)]
-            )
-    return folder
-
-
-def template(name: str) -> TemplateConfig:
-    values = OmegaConf.to_container(OmegaConf.load(CONF / "template" / f"{name}.yaml"))
-    return TypeAdapter(TemplateConfig).validate_python(values)
-
-
-def training(max_length: int, truncation: str = "cut_prompt") -> TrainConfig:
-    values = dict(OmegaConf.load(CONF / "train" / "sft.yaml"))
-    return TypeAdapter(TrainConfig).validate_python(
-        {**values, "max_length": max_length, "truncation": truncation}
-    )
+from tests.data.tokens import SIDES, chat, template, training, write_records
 
 
 @pytest.fixture
@@ -117,7 +80,7 @@ def test_a_cut_prompt_keeps_bos(tiny_base: BaseModel, tmp_path: Path, out: Path)
 def test_pieces_of_a_side_make_one_file(
     tiny_base: BaseModel, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "_CHARACTERS_AT_ONCE", 250)
+    monkeypatch.setattr(write, "_CHARACTERS_AT_ONCE", 250)
     records = [chat(f"问题{n}", "答案", f"再问{n}", "再答" * (n % 5 * 9 + 1)) for n in range(20)]
     prepared = write_records(tmp_path, records)
     counts = tokenize(

@@ -8,6 +8,7 @@ from typing import Any
 
 from loraflow.config import DataConfig
 from loraflow.data.clean.gather import clean_head
+from loraflow.data.read.built_in import BUILT_IN
 from loraflow.data.read.sources import HELD_OUT, benchmark_files, find_sources, fingerprint
 from loraflow.data.tables import place, read_batches
 from loraflow.errors import UserError
@@ -131,7 +132,7 @@ def _require_enough(
 
 
 def _paths(data: DataConfig) -> str:
-    return ",".join(data.path or ["the Python standard library"])
+    return ",".join(data.path or [BUILT_IN[data.layout].name])
 
 
 def _listed(reasons: Counter[str]) -> str:

@@ -43,6 +43,11 @@ def reasons(text: str) -> list[str]:
     return [found[0].value for found in scan(text) if not isinstance(found, str)]
 
 
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**30])
+def test_no_digit_of_a_long_integer_is_lost(number: int) -> None:
+    assert parse_json(f'{{"id": {number}}}') == {"id": number}
+
+
 @given(VALUES)
 @on_any_machine
 def test_parsing_is_that_of_the_json_module(value: Any) -> None:

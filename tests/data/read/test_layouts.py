@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loraflow.config import DataConfig
+from loraflow.data.read.built_in import BUILT_IN
 from loraflow.data.read.layouts import LAYOUTS, convert, describe_layouts, detect_layout
 from loraflow.data.records import Fault, Record
 
@@ -77,7 +78,7 @@ def test_layout_is_detected_and_converts(layout: str, item: dict[str, Any]) -> N
 
 def test_layouts_are_those_of_the_config() -> None:
     known = get_args(DataConfig.__annotations__["layout"])
-    assert {*LAYOUTS, "auto", "pydoc"} == set(known)
+    assert {*LAYOUTS, *BUILT_IN, "auto"} == set(known)
 
 
 def test_layout_of_most_rows_wins() -> None:

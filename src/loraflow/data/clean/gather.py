@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from loraflow.config import DataConfig
 from loraflow.data.clean.cleaner import KEPT, Cleaned, Cleaner, Piece, pieces_of
 from loraflow.data.clean.fingerprints import Digests, FingerprintFiles, Rows
+from loraflow.data.read.built_in import BUILT_IN
 from loraflow.data.read.json_text import parse_json
 from loraflow.data.read.layouts import describe_layouts, detect_layout
-from loraflow.data.read.pydoc import read_pydoc
 from loraflow.data.read.rows import RawRow, read_raw
 from loraflow.data.read.sources import Source, find_sources
 from loraflow.data.tables import (
@@ -211,17 +211,13 @@ def _inputs(data: DataConfig) -> Iterator[_Input]:
         layout = _layout_of(source, data)
         yield _Input(source.name, source.entry, layout, source.size, partial(read_raw, source.path))
     if data.path is None:
-        rows = partial(_pydoc_rows, data.instruction or "")
-        yield _Input("the Python standard library", 0, "alpaca", 0, rows)
-
-
-def _pydoc_rows(instruction: str) -> Iterator[RawRow]:
-    yield from enumerate(read_pydoc(instruction), start=1)
+        built_in = BUILT_IN[data.layout]
+        yield _Input(built_in.name, 0, built_in.layout, 0, partial(built_in.rows, data))
 
 
 def _layout_of(source: Source, data: DataConfig) -> str:
     """Return the layout named, or the one that the first readable rows have."""
-    if data.layout not in ("auto", "pydoc"):
+    if data.layout not in ("auto", *BUILT_IN):
         return data.layout
     items: list[Mapping[str, Any]] = []
     for _, raw in islice(read_raw(source.path), _LOOKED_THROUGH):

@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -23,18 +24,26 @@ _NEXT_OBJECT = re.compile(r'(?:[}\]]\s*,\s*|\n)(?=\{\s*["}])')  # in a list, or 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 
+_LONG_NUMBER = re.compile(r"\d{19}")
+
+
 def parse_json(text: str) -> Any:
     """Return the value, or a `Fault` if it is no JSON or would lose one of two equal keys."""
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        try:
-            value = json.loads(text)  # knows NaN, and half surrogate pairs, which are found later
-        except (ValueError, RecursionError) as error:  # also a number of 5,000 digits
-            return Fault(str(error)[:200], "one JSON value", operator="json")
+        value = _load(text)
+    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits
+        return Fault(str(error)[:200], "one JSON value", operator="json")
     if text.count(":") > 1 and _count_pairs(value) != _STRING.sub("", text).count(":"):
         return Fault("a key stands twice in an object", "each key once", operator="json")
     return value
+
+
+def _load(text: str) -> Any:
+    """Read fast what orjson reads whole: of an integer above 64 bits it would lose digits."""
+    if not _LONG_NUMBER.search(text):
+        with suppress(orjson.JSONDecodeError):
+            return orjson.loads(text)
+    return json.loads(text)  # knows NaN, and half surrogate pairs, which are found later
 
 
 def _count_pairs(value: Any) -> int:

@@ -10,8 +10,8 @@ from itertools import takewhile
 from pathlib import Path
 
 from loraflow.config import DataConfig
+from loraflow.data.read.built_in import BUILT_IN
 from loraflow.data.read.hub import HUB, fetch_dataset, without_tests
-from loraflow.data.read.pydoc import hash_standard_library
 from loraflow.data.read.rows import READERS, format_of, reader_of
 from loraflow.data.read.unpack import PACKED
 from loraflow.errors import UserError
@@ -69,7 +69,7 @@ def fingerprint(data: DataConfig) -> str:
     files = [*find_sources(data), *benchmark_files(data)]
     lines = [f"{file.entry} {file.name} {_hash_of(file)}" for file in files]
     if data.path is None:
-        lines.append(hash_standard_library())
+        lines.append(BUILT_IN[data.layout].digest())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

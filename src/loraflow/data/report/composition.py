@@ -82,11 +82,18 @@ def count_kept(folder: Path, column: str) -> list[tuple[str, int]]:
 
 
 def count_languages(path: Path) -> list[tuple[str, int]]:
-    """Identify the languages of answers that are spread evenly over a file, commonest first."""
+    """Identify the languages of answers that are spread evenly over a file, commonest first.
+
+    Of a text with a label, which says nothing of a language, it is the text's.
+    """
     places = spread(np.arange(count_rows(path)), _LANGUAGE_ROWS)
-    rows = take_rows(path, places, ["messages"])
-    found = (identify(row["messages"][-1]["content"]) for row in rows)
+    rows = take_rows(path, places, ["kind", "messages"])
+    found = (identify(row["messages"][_told(row["kind"])]["content"]) for row in rows)
     return _ranked(Counter(_name(code, confidence) for code, confidence in found))
+
+
+def _told(kind: str) -> int:
+    return 0 if kind == "classify" else -1
 
 
 def _name(code: str, confidence: float) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from loraflow.data.report.composition import count_kept, count_languages, read_sources
 from loraflow.data.report.difference import compare
 from loraflow.data.report.histogram import draw_histogram
@@ -14,9 +16,10 @@ from loraflow.data.report.samples import find_places, take_rows
 from loraflow.data.report.set_aside import read_groups, read_reasons
 from loraflow.data.report.steps import build_funnel, describe_steps
 from loraflow.data.report.view import render
+from loraflow.data.template import IGNORED
 from loraflow.files import read_json
 from loraflow.model.source import BaseModel
-from loraflow.model.tokenizer import load_tokenizer
+from loraflow.model.tokenizer import Tokenizer, load_tokenizer
 
 _SIDES = ("train", "held_out")
 _PREVIEWS = 3
@@ -99,6 +102,7 @@ def _fit(tokens: Path) -> dict[str, Any]:
     reasons = read_reasons(tokens / "rejected.parquet")
     return {
         "rows": {side: counts[f"{side}_rows"] for side in _SIDES},
+        "examples": sum(counts.get(f"{side}_examples", 0) for side in _SIDES),
         "cut": sum(counts[f"{side}_cut"] for side in _SIDES),
         "too_long": sum(reason.rows for reason in reasons if reason.operator == "max_length"),
         "turns_not_learned": counts.get("train_turns_not_learned", 0),
@@ -142,15 +146,23 @@ def _previews(path: Path, prepared: Path, train: Lengths, base: BaseModel) -> li
         return []
     longest = int(train.whole.argmax())
     places = sorted({*range(min(_PREVIEWS, len(train.whole))), longest})
-    rows = take_rows(path, places, ["id", "input_ids", "labels"])
-    sources = find_places(prepared / "train.parquet", [row["id"] for row in rows])
+    rows = take_rows(path, places, pq.read_schema(path).names)
+    ids = [row["id"].partition("-")[0] for row in rows]  # windows are called ID-0, ID-1, ...
+    sources = find_places(prepared / "train.parquet", ids)
     tokenizer = load_tokenizer(base)
     return [
         {
             "number": place + 1,
             "longest": place == longest,
-            "source": sources.get(row["id"], row["id"]),
+            "source": sources.get(name, name),
             "row": preview(row, tokenizer),
+            "label": row.get("label"),
+            "worse": _decode(row.get("rejected_labels", []), tokenizer),
         }
-        for place, row in zip(places, rows, strict=True)
+        for place, row, name in zip(places, rows, ids, strict=True)
     ]
+
+
+def _decode(labels: Sequence[int], tokenizer: Tokenizer) -> str:
+    text: str = tokenizer.decode([label for label in labels if label != IGNORED])
+    return text

@@ -21,6 +21,10 @@ _OTHERS = {  # steps that are no operator of data.clean, and what those do that 
     "max_length": "The row has more tokens than the model is given.",
     "nothing_learned": "No token of the row would be learned.",
     "undesirable": "The answer is marked as a bad one: not to be imitated.",
+    "not_a_pair": "The row has no better and worse answer, as train.task=preference needs them.",
+    "not_raw_text": "The row is no raw text, as train.task=text reads it.",
+    "not_labelled": "The row has no label, as train.task=classify learns it.",
+    "unknown_label": "The held-out row has a label that no training row has.",
 }
 
 

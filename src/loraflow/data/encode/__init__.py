@@ -1,0 +1,1 @@
+"""Makes token ids of records: what is read, and what of it is learned, task by task."""
