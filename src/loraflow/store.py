@@ -79,9 +79,14 @@ class Store:
                     summary = stage(partial)
                 result = {"stage": key.stage, "key": key.digest, "inputs": key.inputs}
                 write_json(partial / "result.json", {**result, **summary, **cost.as_dict()})
-                _flush(partial)
+                flush_folder(partial)
                 partial.rename(final)
+            shutil.rmtree(self.work(key), ignore_errors=True)
         return final
+
+    def work(self, key: Key) -> Path:
+        """Return a folder for what an interrupted stage can go on with; gone with the output."""
+        return self.root / "unfinished" / key.stage / key.digest[:20]
 
     def result(self, key: Key) -> dict[str, Any]:
         """Return the result.json of a finished output."""
@@ -108,7 +113,7 @@ def _disk_full_is_named(config_key: str, root: Path) -> Iterator[None]:
         ) from error
 
 
-def _flush(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Ask the system to have everything on disk before the folder gets its final name."""
     for path in [*folder.rglob("*"), folder]:
         descriptor = os.open(path, os.O_RDONLY)

@@ -1,7 +1,10 @@
 """Selecting learned positions before the output layer changes nothing but the cost."""
 
+from typing import Any
+
 import pytest
 import torch
+from peft import PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, get_peft_model
 from transformers import (
     AutoModelForCausalLM,
     CohereConfig,
@@ -16,7 +19,10 @@ from loraflow.data.template import IGNORED
 from loraflow.errors import UserError
 from loraflow.model.load import load_base
 from loraflow.model.source import BaseModel
+from loraflow.train import loss
+from loraflow.train.attention import use_packed_attention
 from loraflow.train.loss import answer_losses, require_known_head
+from loraflow.train.packing import pack
 
 
 def batch() -> dict[str, torch.Tensor]:
@@ -55,6 +61,77 @@ def test_padding_is_ignored(tiny_base: BaseModel) -> None:
     alone = {name: tensor[1:, :7] for name, tensor in padded.items()}
     losses, rows = answer_losses(model, padded)
     torch.testing.assert_close(losses[rows == 1], answer_losses(model, alone)[0])
+
+
+def packed() -> dict[str, torch.Tensor]:
+    """The same rows as `batch`, without padding."""
+    rows = batch()
+    kept = rows["attention_mask"].bool()
+    return pack(
+        [
+            (ids[mask].tolist(), labels[mask].tolist())
+            for ids, labels, mask in zip(rows["input_ids"], rows["labels"], kept, strict=True)
+        ]
+    )
+
+
+def test_packed_rows_have_the_losses_of_padded_rows(tiny_base: BaseModel) -> None:
+    model = load_base(tiny_base)
+    padded = answer_losses(model, batch())
+    assert use_packed_attention(model, [[1, 2, 3], [4, 5]])
+    for ours, theirs in zip(answer_losses(model, packed()), padded, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 1000])
+def test_chunks_of_a_frozen_output_layer_change_no_gradient(
+    chunk: int, tiny_base: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loss, "_CHUNK", chunk)
+    weights = torch.rand(9)
+    gradients = []
+    for compute in (_ours, _plain):
+        model = load_base(tiny_base).requires_grad_(False)
+        matrix = model.model.layers[0].mlp.down_proj.weight.requires_grad_()
+        (compute(model) * weights).sum().backward()  # type: ignore[no-untyped-call]
+        gradients.append(matrix.grad)
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def _ours(model: Any) -> torch.Tensor:
+    return answer_losses(model, batch())[0]
+
+
+def _plain(model: Any) -> torch.Tensor:
+    rows = batch()
+    logits = model(input_ids=rows["input_ids"], attention_mask=rows["attention_mask"]).logits
+    learned = rows["labels"][:, 1:] != IGNORED
+    return torch.nn.functional.cross_entropy(
+        logits[:, :-1][learned], rows["labels"][:, 1:][learned], reduction="none"
+    )
+
+
+def test_a_batch_that_teaches_nothing_has_no_losses(tiny_base: BaseModel) -> None:
+    rows = batch()
+    rows["labels"][:] = IGNORED
+    losses, of = answer_losses(load_base(tiny_base), rows)
+    assert losses.shape == of.shape == (0,)
+
+
+@pytest.mark.parametrize("kind", [PromptTuningConfig, PrefixTuningConfig, PromptEncoderConfig])
+def test_learned_vectors_before_the_text_count_and_are_not_scored(
+    kind: Any, tiny_base: BaseModel
+) -> None:
+    torch.manual_seed(0)
+    model = get_peft_model(load_base(tiny_base), kind(task_type="CAUSAL_LM", num_virtual_tokens=3))
+    losses, rows = answer_losses(model, batch())
+    assert rows.tolist() == [0] * 6 + [1] * 3
+    losses.mean().backward()  # type: ignore[no-untyped-call]
+    trained = [value for value in model.parameters() if value.requires_grad]
+    assert all(value.grad is not None and value.grad.any() for value in trained[:1])
+    with model.disable_adapter():
+        without, _ = answer_losses(load_base(tiny_base), batch())
+    assert not torch.allclose(losses, without)
 
 
 SMALL = {

@@ -1,66 +1,94 @@
-"""TRL's SFTTrainer with a loss at learned positions and without its extra work."""
+"""TRL's SFTTrainer for answers and for raw text: packed rows, loss at learned positions only."""
 
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from trl import SFTConfig, SFTTrainer
 
-from loraflow.config import TrainConfig
-from loraflow.train.loss import answer_losses
+from loraflow.model.tokenizer import load_tokenizer
+from loraflow.train.attention import use_packed_attention
+from loraflow.train.early_stopping import evaluation_arguments, split_rows
+from loraflow.train.job import Job
+from loraflow.train.loss import answer_losses, require_known_head, uses_model_forward
+from loraflow.train.packing import pack, pad
+from loraflow.train.rows import read_rows_to_train
+from loraflow.train.trainer import StageTrainer, restore_values, trained_values
 
 
-class AnswerTrainer(SFTTrainer):  # type: ignore[misc]  # TRL comes without types
-    """Learns the labelled tokens and counts the tokens that it reads."""
+class AnswerTrainer(StageTrainer, SFTTrainer):  # type: ignore[misc]  # TRL comes without types
+    """Learns the labelled tokens and accounts for the rows that it reads."""
 
-    tokens_read = 0  # without padding
-    model_accepts_loss_kwargs = True  # the trainer then counts the learned tokens of a whole step
+    selects_positions = True
 
     def compute_loss(
         self,
         model: Any,
-        inputs: dict[str, Tensor],
+        inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Return the mean loss of the learned tokens over all micro-batches of the step."""
+        ids, lengths = inputs.pop("row_ids"), inputs.pop("row_lengths")
+        if model.training:
+            self.note_rows(ids, lengths)
+        if not self.selects_positions:
+            loss: Tensor = super().compute_loss(
+                model, inputs, num_items_in_batch=num_items_in_batch
+            )
+            return loss
         with self.accelerator.autocast():  # the adapter stays in float32, its products do not
             losses, _ = answer_losses(self.accelerator.unwrap_model(model), inputs)
-        self.tokens_read += int(inputs["attention_mask"].sum())
         count = losses.numel() if num_items_in_batch is None else num_items_in_batch
         return losses.sum() / count
 
 
-def sft_arguments(train: TrainConfig, *, dtype: torch.dtype, folder: Path) -> SFTConfig:
-    """Translate the section into TRL's arguments; what users do not tune is fixed here."""
-    arguments = SFTConfig(
-        output_dir=str(folder),
-        num_train_epochs=train.num_train_epochs,
-        max_steps=train.max_steps or -1,
-        per_device_train_batch_size=train.per_device_train_batch_size,
-        gradient_accumulation_steps=train.gradient_accumulation_steps,
-        learning_rate=train.learning_rate,
-        lr_scheduler_type=train.lr_scheduler_type,
-        warmup_steps=train.warmup_steps,
-        weight_decay=train.weight_decay,
-        max_grad_norm=train.max_grad_norm,
-        optim=train.optim,
-        max_length=None,  # rows come tokenized and cut to train.max_length
-        train_sampling_strategy="group_by_length",  # rows of a batch are alike: little padding
-        bf16=dtype == torch.bfloat16,
-        fp16=dtype == torch.float16,
-        use_cpu=not torch.cuda.is_available(),
-        dataloader_pin_memory=torch.cuda.is_available(),
-        activation_checkpointing=False,
-        seed=train.seed,
-        data_seed=train.seed,
-        save_strategy="no",  # the stage saves once, whole
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # a diverged step is shown as it is, not as 0
-        report_to=[],
-        disable_tqdm=True,  # loraflow.train.report draws the bar
+def build_trainer(model: Any, job: Job, arguments: dict[str, Any]) -> AnswerTrainer:
+    """Return the trainer for the rows of `job.tokens`.
+
+    Raises:
+        UserError: if the model's output layer is not known.
+    """
+    speed = job.settings.speed
+    rows, apart = split_rows(read_rows_to_train(job.tokens), job.settings)
+    tokenizer = load_tokenizer(job.base)
+    # wrappers for several processes want the whole model's forward, which TRL has a loss for
+    selects = speed.learned_positions and job.settings.processes == 1
+    if selects:
+        require_known_head(model)
+    packs = (
+        speed.packing
+        and not uses_model_forward(model)
+        and use_packed_attention(model, rows[:2]["input_ids"])
     )
-    if arguments.n_gpu > 1:  # without a launcher the trainer would split batches, which TRL refuses
-        arguments._n_gpu = 1
-    return arguments
+    start = trained_values(model)
+    trainer = AnswerTrainer(
+        model=model,
+        args=SFTConfig(
+            **arguments,
+            **evaluation_arguments(job.settings),
+            max_length=None,  # rows come cut to train.max_length
+            dataset_kwargs={"skip_prepare_dataset": True},  # and tokenized
+        ),
+        train_dataset=rows,
+        eval_dataset=apart,
+        processing_class=tokenizer,
+        data_collator=_collator(packs, tokenizer.pad_token_id),
+    )
+    restore_values(model, start)
+    trainer.job, trainer.packs, trainer.selects_positions = job, packs, selects
+    trainer.model_accepts_loss_kwargs = True  # the learned tokens of a whole step are counted
+    return trainer
+
+
+def _collator(packs: bool, padding: int) -> Callable[[Sequence[dict[str, Any]]], dict[str, Any]]:
+    def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        sequences = [(row["input_ids"], row["labels"]) for row in rows]
+        batch = pack(sequences) if packs else pad(sequences, padding=padding)
+        return {
+            **batch,
+            "row_ids": [row["id"] for row in rows],
+            "row_lengths": [len(row["input_ids"]) for row in rows],
+        }
+
+    return collate

@@ -1,0 +1,51 @@
+"""Sets this process up to train fast: threads, and an allocator that keeps large buffers."""
+
+import ctypes
+import logging
+import os
+import sys
+
+import psutil
+import torch
+
+from loraflow.config import SpeedConfig
+
+log = logging.getLogger(__name__)
+
+# parameters of glibc's mallopt, from malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_NEVER = 2**31 - 1
+
+
+def prepare_machine(speed: SpeedConfig, processes: int) -> None:
+    """Choose the threads of matrix products, and let glibc keep large buffers between steps.
+
+    `processes` share the cores.
+    """
+    torch.set_num_threads(speed.threads or max(1, _cores() // processes))
+    if speed.keep_memory and sys.platform == "linux":
+        _keep_memory()
+
+
+def _cores() -> int:
+    """Return the physical cores that this process may use: two threads on one gain nothing."""
+    physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    return max(
+        1, min(physical, len(os.sched_getaffinity(0)) if sys.platform == "linux" else physical)
+    )
+
+
+def _keep_memory() -> None:
+    """Take large buffers from the heap, and never give the heap's end back.
+
+    By default glibc maps each large buffer anew and unmaps it when it is freed, so that every step
+    waits for the kernel to clear the same gigabytes. The environment variables
+    MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ do the same, but only when they are set before
+    the process starts.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # another C library, such as musl
+        return
+    if not (mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, _NEVER)):
+        log.info("the allocator does not keep memory between steps: this C library refuses")

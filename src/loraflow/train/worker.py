@@ -1,0 +1,32 @@
+"""One of several processes that train together; torchrun starts them (loraflow.train.launch)."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from loraflow.errors import UserError
+from loraflow.files import write_json
+from loraflow.train.launch import FAULT, RESULT, end_with_launcher, read_order
+
+
+def main() -> None:
+    """Train this process's share of what the file in argv[1] orders."""
+    from loraflow.train.run import train_here  # noqa: PLC0415 - the launcher reads constants only
+
+    end_with_launcher()
+    first = os.environ["RANK"] == "0"
+    logging.basicConfig(level=logging.INFO if first else logging.ERROR, format="%(message)s")
+    job, out = read_order(Path(sys.argv[1]), log_metric=lambda *_: None)
+    try:
+        summary = train_here(job, out)
+    except UserError as error:
+        if first:
+            write_json(job.work / FAULT, {"message": str(error)})
+        sys.exit(2)
+    if first:
+        write_json(job.work / RESULT, summary)
+
+
+if __name__ == "__main__":
+    main()

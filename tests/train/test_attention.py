@@ -1,0 +1,113 @@
+"""Packed rows give what they give alone; models for which that fails keep their own attention."""
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MambaConfig,
+    MistralConfig,
+    PretrainedConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from loraflow.train.attention import NAME, packed_attention, use_packed_attention
+from loraflow.train.packing import pack
+
+SMALL = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+}
+ROWS = [list(range(1, 12)), list(range(20, 29)), [40, 41, 42]]
+
+
+def model_of(config: PretrainedConfig) -> Any:
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+PACKABLE = [
+    LlamaConfig(**SMALL),
+    Qwen2Config(**SMALL),
+    Qwen3Config(**SMALL),
+    MistralConfig(**SMALL, sliding_window=4),
+    GPTNeoXConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+    ),
+]
+
+
+@pytest.mark.parametrize("config", PACKABLE, ids=lambda config: config.model_type)
+def test_packed_rows_give_the_hidden_states_of_single_rows(config: PretrainedConfig) -> None:
+    model = model_of(config)
+    alone = [model.base_model(input_ids=torch.tensor([row])).last_hidden_state[0] for row in ROWS]
+    assert use_packed_attention(model, ROWS)
+    inputs = {name: value for name, value in pack([(row, row) for row in ROWS]).items()}
+    inputs.pop("labels")
+    packed = model.base_model(**inputs, use_cache=False).last_hidden_state[0]
+    torch.testing.assert_close(packed, torch.cat(alone), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Gemma2Config(**SMALL, attn_logit_softcapping=1.0),  # asks for a softcap
+        MambaConfig(vocab_size=64, hidden_size=32, num_hidden_layers=2),  # has no attention
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_a_model_that_cannot_be_packed_is_left_as_it_was(config: PretrainedConfig) -> None:
+    model = model_of(config)
+    before = model.config._attn_implementation
+    assert not use_packed_attention(model, ROWS)
+    assert model.config._attn_implementation == before != NAME
+
+
+def test_learned_positions_restart_in_gpt2_too() -> None:
+    model = model_of(GPT2Config(vocab_size=64, n_embd=32, n_layer=1, n_head=4))
+    assert use_packed_attention(model, ROWS)
+
+
+def test_training_mode_is_kept() -> None:
+    model = model_of(LlamaConfig(**SMALL)).train()
+    use_packed_attention(model, ROWS)
+    assert model.training
+
+
+def test_attention_without_bounds_is_an_error_not_a_guess() -> None:
+    tensor = torch.zeros(1, 2, 3, 4)
+    with pytest.raises(NotImplementedError, match="bounds"):
+        packed_attention(None, tensor, tensor, tensor, None)
+
+
+def test_gradients_of_packed_rows_equal_those_of_single_rows() -> None:
+    torch.manual_seed(0)
+    parts = [torch.randn(1, 2, size, 4, requires_grad=True) for size in (5, 3)]
+    packed = torch.cat(parts, dim=2).detach().requires_grad_()
+    bounds = torch.tensor([0, 5, 8])
+    packed_attention(None, packed, packed, packed, None, cu_seq_lens_q=bounds)[0].pow(
+        2
+    ).sum().backward()  # type: ignore[no-untyped-call]
+    for part in parts:
+        alone = torch.tensor([0, part.shape[2]])
+        packed_attention(None, part, part, part, None, cu_seq_lens_q=alone)[0].pow(
+            2
+        ).sum().backward()  # type: ignore[no-untyped-call]
+    assert packed.grad is not None
+    gradients = torch.cat([part.grad for part in parts if part.grad is not None], dim=2)
+    torch.testing.assert_close(packed.grad, gradients)

@@ -1,0 +1,77 @@
+"""Several processes learn what one does with longer accumulation, and end with their launcher."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from loraflow.errors import UserError
+from loraflow.files import HISTORY, read_lines
+from loraflow.model.source import BaseModel
+from tests.train.trainings import train_rows, write_rows
+
+SAME = ("adapter.dropout=0", "train.max_steps=5")
+
+
+def losses(out: Path) -> list[float]:
+    return [row["train/loss"] for row in read_lines(out / HISTORY)]
+
+
+def test_two_processes_have_the_losses_of_one_with_twice_the_accumulation(
+    tiny_base: BaseModel, tmp_path: Path
+) -> None:
+    tokens = write_rows(tmp_path / "tokens", rows=48)
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    one = train_rows(tiny_base, tokens, alone, *SAME, "train.gradient_accumulation_steps=4")
+    two = train_rows(
+        tiny_base,
+        tokens,
+        both,
+        *SAME,
+        "train.processes=2",
+        "train.gradient_accumulation_steps=2",
+    )
+    assert losses(both) == pytest.approx(losses(alone), abs=1e-4)
+    assert one["counts"] == two["counts"]
+    assert (both / "adapter" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_what_the_user_can_mend_comes_back_as_such(tiny_base: BaseModel, tmp_path: Path) -> None:
+    tokens = write_rows(tmp_path / "tokens")
+    with pytest.raises(UserError, match=r"train\.early_stopping\.rows=500"):
+        train_rows(
+            tiny_base,
+            tokens,
+            tmp_path / "out",
+            *SAME,
+            "train.processes=2",
+            "train.early_stopping={rows: 500, steps: 1, patience: 1}",
+        )
+
+
+@pytest.mark.slow
+def test_no_process_outlives_a_launcher_that_is_killed(tiny_folder: Path, tmp_path: Path) -> None:
+    tokens = write_rows(tmp_path / "tokens")
+    command = [sys.executable, "-m", "tests.train.trainings", str(tiny_folder), str(tokens)]
+    command += [str(tmp_path / "out"), "none", "0", "train.processes=2", "train.max_steps=5000"]
+    launcher = subprocess.Popen(command, start_new_session=True)
+    history = tmp_path / "out-work" / HISTORY
+    _wait_for(lambda: history.is_file() and len(history.read_text()) > 100)
+    started = psutil.Process(launcher.pid).children(recursive=True)
+    os.killpg(launcher.pid, signal.SIGKILL)
+    launcher.wait()
+    assert len(started) >= 3
+    _wait_for(lambda: not any(process.is_running() for process in started))
+
+
+def _wait_for(condition: object, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.2)
