@@ -32,6 +32,13 @@ def test_wrong_values_are_named(override: str, match: str, tiny_overrides: list[
         check_machine(composed(*tiny_overrides, *data, override))
 
 
+def test_a_task_without_answers_can_read_to_the_models_end(tiny_overrides: list[str]) -> None:
+    text = ["train.task=text", "train.truncation=windows"]
+    check_machine(composed(*tiny_overrides, *text, "train.max_length=1024"))
+    with pytest.raises(UserError, match=r"^train\.max_length=1025 exceed the 1024 .*train\.max_l"):
+        check_machine(composed(*tiny_overrides, *text, "train.max_length=1025"))
+
+
 def test_a_folder_that_cannot_be_made_is_named(tiny_overrides: list[str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"^store=.*cannot be written.*set store=FOLDER"):

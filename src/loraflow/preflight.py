@@ -10,13 +10,14 @@ from loraflow.config import Config
 from loraflow.data.alarms import probe
 from loraflow.errors import UserError
 from loraflow.files import read_json
+from loraflow.model.size import count_saved
 from loraflow.model.source import folder_at_hand
-from loraflow.model.targets import linear_modules, require_targets
 
 _MIB = 2**20
 _WORKING_ROOM = 64 * _MIB  # records, tokens, items and logs of one experiment
 _BYTES_PER_PARAMETER = 4  # the adapter is kept in float32
 _COPIES = 2  # in the store and in MLflow
+_ANSWERED = ("sft", "preference")  # tasks whose evaluation writes answers behind prompts
 
 
 def check_machine(config: Config) -> None:
@@ -52,20 +53,19 @@ def check_model(config: Config, base: Path) -> None:
             the adapter does not fit on the disk.
     """
     _require_context(config, read_json(base / "config.json"))
-    modules = linear_modules(base)
-    targets = require_targets(config.adapter.target_modules, modules)
-    parameters = sum(config.adapter.r * sum(modules[target]) for target in targets)
-    _require_room(config.store, _WORKING_ROOM + parameters * _BYTES_PER_PARAMETER * _COPIES)
+    saved = count_saved(config.adapter, base)
+    _require_room(config.store, _WORKING_ROOM + saved * _BYTES_PER_PARAMETER * _COPIES)
 
 
 def _require_context(config: Config, model: dict[str, Any]) -> None:
     limit = model.get("max_position_embeddings")
-    longest = config.train.max_length + config.evaluate.max_new_tokens
-    if limit and longest > limit:
+    read = {"train.max_length": config.train.max_length}
+    if config.train.task in _ANSWERED:
+        read["evaluate.max_new_tokens"] = config.evaluate.max_new_tokens
+    if limit and sum(read.values()) > limit:
         raise UserError(
-            f"train.max_length={config.train.max_length} + evaluate.max_new_tokens="
-            f"{config.evaluate.max_new_tokens} exceed the {limit} tokens that "
-            f"{config.model.name} can read; lower one of them"
+            f"{' + '.join(f'{key}={value}' for key, value in read.items())} exceed the {limit} "
+            f"tokens that {config.model.name} can read; lower {' or '.join(read)}"
         )
 
 
