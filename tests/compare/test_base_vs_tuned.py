@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from loraflow.compare.base_vs_tuned import Comparison, compare
+from loraflow.compare.terminal import show_comparison
 from loraflow.files import write_json, write_lines
 
 METRICS = ["bleu", "rouge1", "rouge2", "rougeL", "loss", "perplexity", "cut_share"]
@@ -101,3 +102,65 @@ def test_arms_of_different_length_are_not_compared(tmp_path: Path) -> None:
     tuned = write_arm(tmp_path / "tuned", ["好"], [1.0])
     with pytest.raises(ValueError, match="zip"):
         compare(base, tuned)
+
+
+def write_results(folder: Path, items: list[dict[str, Any]], **result: Any) -> Path:
+    folder.mkdir()
+    write_lines(folder / "items.jsonl", items)
+    write_json(folder / "result.json", result)
+    return folder
+
+
+def test_labels_have_an_interval_for_accuracy_and_a_note(tmp_path: Path) -> None:
+    scores = {"accuracy": 0.5, "precision": 0.5, "recall": 0.5, "f1": 0.5, "loss": 0.7}
+    item = {"id": "1", "prompt": "好看", "reference": "1", "answer": "0", "loss": 0.7}
+    arms = [
+        write_results(tmp_path / arm, [{**item, "correct": correct}] * 4, metrics=scores, note=note)
+        for arm, correct, note in (("base", 0.0, "The base has a random head."), ("tuned", 1.0, ""))
+    ]
+    comparison = compare(*arms)
+    assert [row.metric for row in comparison.rows] == list(scores)
+    assert comparison.differences()["compare/accuracy_mean"] == 1.0
+    assert "compare/f1_mean" not in comparison.differences()
+    assert comparison.as_markdown().endswith("\n\nThe base has a random head.")
+    assert comparison.items[0]["base_correct"] == 0.0
+
+
+def test_raw_text_has_scores_alone(tmp_path: Path) -> None:
+    item = {"id": "1", "text": "家父", "loss": 2.0, "tokens": 8, "bits_per_byte": 1.0, "bytes": 6}
+    long = {**item, "id": "2", "bits_per_byte": 4.0, "bytes": 3}
+    scores = {"loss": 2.0, "perplexity": 7.39, "bits_per_byte": 2.0}
+    base = write_results(tmp_path / "base", [item, long], metrics=scores)
+    better = [{**row, "bits_per_byte": 1.0} for row in (item, long)]
+    tuned = write_results(tmp_path / "tuned", better, metrics={**scores, "bits_per_byte": 1.0})
+    comparison = compare(base, tuned)
+    assert [row.metric for row in comparison.rows] == list(scores)
+    # a third of the bytes has lost three bits each
+    assert comparison.differences()["compare/bits_per_byte_mean"] == pytest.approx(-1.0)
+    assert set(comparison.items[0]) == {
+        *("id", "text", "base_loss", "tuned_loss"),
+        *("base_bits_per_byte", "tuned_bits_per_byte"),
+    }
+
+
+def shown(arm: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    show_comparison(compare(arm, arm), {})
+    return capsys.readouterr().out
+
+
+def test_the_terminal_shows_labels_and_the_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    item = {"id": "1", "prompt": "好看", "reference": "1", "answer": "0", "correct": 0.0}
+    arm = write_results(tmp_path / "a", [item], metrics={"accuracy": 0.0}, note="a random head")
+    text = shown(arm, capsys)
+    assert "a random head" in text
+    assert "好看" in text
+
+
+def test_the_terminal_shows_no_answers_to_raw_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    item = {"id": "1", "text": "家父", "loss": 2.0, "tokens": 8}
+    arm = write_results(tmp_path / "a", [item], metrics={"loss": 2.0})
+    assert "reference" not in shown(arm, capsys)

@@ -9,6 +9,7 @@ from rouge_score import rouge_scorer
 
 from loraflow.evaluate import metrics
 from loraflow.evaluate.language import ChineseWords, detect_language
+from loraflow.evaluate.metrics.classification import Classification
 from loraflow.evaluate.overlap import score_overlap
 
 FOLDER = Path(metrics.__file__).parent
@@ -47,6 +48,27 @@ def test_chinese_is_cut_into_words() -> None:
     assert overlap.rouge["rougeL"][0] == 1.0
     assert 0 < overlap.rouge["rougeL"][1] < 1
     assert ChineseWords().tokenize("你是谁？ OK") == ["你", "是", "谁", "ok"]
+
+
+RIGHT, GIVEN = ["好", "好", "坏", "坏", "坏"], ["好", "坏", "坏", "坏", "坏"]
+
+
+def test_label_scores_equal_those_by_hand() -> None:
+    scores = Classification().compute(predictions=GIVEN, references=RIGHT)
+    assert scores["accuracy"] == 4 / 5
+    assert scores["precision"] == pytest.approx((1 + 3 / 4) / 2)
+    assert scores["recall"] == pytest.approx((1 / 2 + 1) / 2)
+    assert scores["f1"] == pytest.approx((2 / 3 + 6 / 7) / 2)
+
+
+def test_a_label_that_is_never_given_has_no_precision() -> None:
+    scores = Classification().compute(predictions=["a", "a"], references=["a", "b"])
+    assert (scores["precision"], scores["recall"]) == (0.25, 0.5)
+
+
+def test_label_scores_load_by_path_through_evaluate() -> None:
+    metric = evaluate.load(str(FOLDER / "classification.py"))
+    assert metric.compute(predictions=GIVEN, references=RIGHT)["accuracy"] == 4 / 5
 
 
 @pytest.mark.parametrize("name", ["bleu", "rouge"])

@@ -8,16 +8,33 @@ from typing import Any
 from loraflow.compare.statistics import Difference, paired_difference
 from loraflow.files import ITEMS, read_json, read_lines
 
-# metric -> whether a larger value is better
-_METRICS = {
-    "bleu": True,
-    "rouge1": True,
-    "rouge2": True,
-    "rougeL": True,
-    "loss": False,
-    "perplexity": False,
-    "cut_share": False,  # of answers that did not end within evaluate.max_new_tokens
+
+@dataclass(frozen=True)
+class _Metric:
+    larger_is_better: bool
+    of_item: str | None = None  # its name in the items; None: a number of the whole set
+    weight: str | None = None  # what an item counts for in the mean, where it has it
+
+
+_METRICS = {  # of all tasks; a comparison has those that both arms were measured by
+    "accuracy": _Metric(True, "correct"),
+    "precision": _Metric(True),
+    "recall": _Metric(True),
+    "f1": _Metric(True),
+    "bleu": _Metric(True),
+    "rouge1": _Metric(True, "rouge1"),
+    "rouge2": _Metric(True, "rouge2"),
+    "rougeL": _Metric(True, "rougeL"),
+    "prefers_chosen": _Metric(True, "prefers_chosen"),
+    "chosen_margin": _Metric(True, "chosen_margin"),
+    "prefers_per_token": _Metric(True, "prefers_per_token"),
+    "margin_per_token": _Metric(True, "margin_per_token"),
+    "loss": _Metric(False, "loss", "tokens"),
+    "perplexity": _Metric(False),
+    "bits_per_byte": _Metric(False, "bits_per_byte", "bytes"),
+    "cut_share": _Metric(False),  # of answers that did not end within evaluate.max_new_tokens
 }
+_SHARED = ("id", "prompt", "text", "reference", "rejected")  # what both arms were shown
 
 
 @dataclass(frozen=True)
@@ -42,7 +59,8 @@ class Comparison:
     """Both arms, metric by metric and item by item."""
 
     rows: list[Row]
-    items: list[dict[str, Any]]  # id, prompt, reference, base_answer, tuned_answer, scores
+    items: list[dict[str, Any]]  # what was asked, base_answer and tuned_answer if any, scores
+    note: str = ""  # what has to be known to read the table
 
     def differences(self) -> dict[str, float]:
         """Return the paired differences and their interval as metrics to log."""
@@ -66,45 +84,47 @@ class Comparison:
             lines.append(
                 f"| {row.metric} | {row.base:.4g} | {row.tuned:.4g} | {change:+.4g} | {interval} |"
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, "", self.note] if self.note else lines)
 
 
 def compare(base: Path, tuned: Path) -> Comparison:
     """Compare two outputs of the stage `evaluate` on the same items."""
     pairs = list(zip(read_lines(base / ITEMS), read_lines(tuned / ITEMS), strict=True))
-    metrics = [read_json(folder / "result.json")["metrics"] for folder in (base, tuned)]
+    results = [read_json(folder / "result.json") for folder in (base, tuned)]
+    of_base, of_tuned = (result["metrics"] for result in results)
     rows = [
         Row(
-            name,
-            metrics[0][name],
-            metrics[1][name],
-            larger_is_better,
-            _difference(name, pairs),
+            name, of_base[name], of_tuned[name], metric.larger_is_better, _difference(metric, pairs)
         )
-        for name, larger_is_better in _METRICS.items()
+        for name, metric in _METRICS.items()
+        if name in of_base and name in of_tuned
     ]
-    return Comparison(rows, [_side_by_side(*pair) for pair in pairs])
+    note = str(results[0].get("note", ""))
+    return Comparison(rows, [_side_by_side(*pair) for pair in pairs], note)
 
 
 def _difference(
-    metric: str, pairs: list[tuple[dict[str, Any], dict[str, Any]]]
+    metric: _Metric, pairs: list[tuple[dict[str, Any], dict[str, Any]]]
 ) -> Difference | None:
-    if metric not in pairs[0][0]:
+    name, first = metric.of_item, pairs[0][0]
+    if name is None:
         return None
     return paired_difference(
-        [tuned[metric] for _, tuned in pairs],
-        [base[metric] for base, _ in pairs],
-        weights=[base["tokens"] for base, _ in pairs] if metric == "loss" else None,
+        [tuned[name] for _, tuned in pairs],
+        [base[name] for base, _ in pairs],
+        weights=[base[metric.weight] for base, _ in pairs] if metric.weight in first else None,
     )
 
 
 def _side_by_side(base: Mapping[str, Any], tuned: Mapping[str, Any]) -> dict[str, Any]:
-    shared = {name: base[name] for name in ("id", "prompt", "reference")}
     arms = {"base": base, "tuned": tuned}
-    answers = {f"{arm}_answer": row["answer"] for arm, row in arms.items()}
-    scores = {
-        f"{arm}_{name}": round(row[name], 4)
-        for name in ("rouge1", "rouge2", "rougeL", "loss")
-        for arm, row in arms.items()
+    scores = [
+        metric.of_item
+        for metric in _METRICS.values()
+        if metric.of_item is not None and metric.of_item in base
+    ]
+    return {
+        **{name: base[name] for name in _SHARED if name in base},
+        **{f"{arm}_answer": row["answer"] for arm, row in arms.items() if "answer" in row},
+        **{f"{arm}_{name}": round(row[name], 4) for name in scores for arm, row in arms.items()},
     }
-    return {**shared, **answers, **scores}

@@ -17,8 +17,11 @@ def show_comparison(comparison: Comparison, places: Mapping[str, str]) -> None:
     console = Console()
     console.print()
     console.print(_scores(comparison))
+    if comparison.note:
+        console.print(Text(comparison.note), soft_wrap=True)
     for item in comparison.items[:_SHOWN_ANSWERS]:
-        console.print(_answers(item))
+        if "base_answer" in item:  # raw text is read, not answered
+            console.print(_answers(item))
     for label, where in places.items():
         console.print(f"{label:<12}", Text(where), soft_wrap=True, highlight=False)
 

@@ -1,6 +1,6 @@
 """How likely a model finds the reference answers: the held-out loss, item by item."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from loraflow.train.loss import answer_losses
 
 
 def reference_losses(
-    model: CausalLM, examples: Sequence[dict[str, Any]], *, batch_size: int
+    model: CausalLM, examples: Sequence[Mapping[str, Any]], *, batch_size: int
 ) -> list[tuple[float, int]]:
     """Return for each example the summed loss of its answer, in nats, and its learned tokens."""
     results: list[tuple[float, int]] = [(0.0, 0)] * len(examples)
@@ -30,7 +30,7 @@ def reference_losses(
     return results
 
 
-def _collate(examples: list[dict[str, Any]], model: CausalLM) -> dict[str, torch.Tensor]:
+def _collate(examples: list[Mapping[str, Any]], model: CausalLM) -> dict[str, torch.Tensor]:
     """Pad on the right; the padding is neither attended to nor scored."""
     ids = [torch.tensor(example["input_ids"]) for example in examples]
     labels = [torch.tensor(example["labels"]) for example in examples]

@@ -1,0 +1,56 @@
+"""Held-out rows and trained arms for the tests of the stage `evaluate`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftConfig, get_peft_model
+
+from loraflow.config import TrainConfig
+from loraflow.data.records import Record
+from loraflow.evaluate.run import evaluate
+from loraflow.files import ITEMS, read_lines
+from loraflow.model.source import BaseModel
+from tests.conftest import composed
+from tests.data.tokens import Tokens, tokenized
+
+SETTINGS = composed("evaluate.max_new_tokens=4", "evaluate.batch_size=2").evaluate
+
+
+class Task:
+    """Rows of a task, the same on both sides, and how its arms are measured."""
+
+    def __init__(
+        self, folder: Path, base: BaseModel, train: TrainConfig, rows: Sequence[Record], form: str
+    ) -> None:
+        self.tokens: Tokens = tokenized(folder, base, train, rows, rows, form=form)
+        self._folder = folder
+        self._base = base
+        self._task = train.task
+
+    def measure(self, trained: Path | None = None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Return the items and the summary of the base, or of what was trained."""
+        out = self._folder / ("base" if trained is None else f"out-{trained.name}")
+        out.mkdir()
+        summary = evaluate(
+            SETTINGS,
+            task=self._task,
+            prepared=self.tokens.prepared,
+            tokens=self.tokens.folder,
+            base=self._base,
+            trained=trained,
+            out=out,
+        )
+        return read_lines(out / ITEMS), summary
+
+
+def save_adapter(model: Any, config: PeftConfig, trained: Path) -> Any:
+    """Put an adapter with random values beside `model`, write it as the stage train does."""
+    torch.manual_seed(1)
+    adapted = get_peft_model(model, config)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.3)
+    adapted.save_pretrained(trained / "adapter")
+    return adapted.eval()
