@@ -42,7 +42,7 @@ def data(name: str, settings: dict[str, Any]) -> tuple[DataOutputs, str]:
     tracking = replace(config.tracking, experiment=f"{config.tracking.experiment}-data")
     with (
         store.lock(plan.data),
-        open_run(tracking, plan.data, name=name, data=plan.data_fingerprint) as run,
+        open_run(tracking, plan.data, name=name, data=plan.last.data_fingerprint) as run,
     ):
         outputs = run_data_stages(config, plan, store, base)
         if not run.finished:
@@ -77,7 +77,7 @@ def _run(config: Config) -> None:
 
 
 def _name(config: Config) -> str:
-    files = [Path(path).name for path in config.data.path or ["pydoc"]]
+    files = [Path(path).name for path in config.data.path or [config.data.layout]]
     return f"{', '.join(files)}, {config.template.name}"
 
 

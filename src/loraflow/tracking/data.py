@@ -45,18 +45,18 @@ def log_params(run: Run, settings: Mapping[str, Any]) -> dict[str, str]:
 
 def log_data(run: Run, plan: Plan, store: Store) -> None:
     """Log the counts, both sides of the split, the report and the rejected rows."""
-    for stage, key in {"prepare": plan.prepare, "tokenize": plan.tokenize}.items():
+    for stage, key in {"prepare": plan.last.prepare, "tokenize": plan.last.tokenize}.items():
         result = store.result(key)
         for name, count in {**result["counts"], **result.get("rejected_by", {})}.items():
             run.log_metric(f"{stage}/{name}", count)
-    prepared = store.folder(plan.prepare)
+    prepared = store.folder(plan.last.prepare)
     for side in ("train", "held_out"):
-        mlflow.log_input(_dataset(prepared, side, plan.prepare.digest), context=side)
+        mlflow.log_input(_dataset(prepared, side, plan.last.prepare.digest), context=side)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         copy_files(store.folder(plan.report), folder, ["report.html"])
         copy_files(prepared, folder / "prepare", ["rejected.parquet", "result.json"])
-        tokens = store.folder(plan.tokenize)
+        tokens = store.folder(plan.last.tokenize)
         copy_files(tokens, folder / "tokenize", ["rejected.parquet", "preview.txt", "result.json"])
         run.client.log_artifacts(run.id, scratch, "data")
 

@@ -35,7 +35,7 @@ def record_experiment(
     settings = dump_config(config)
     params = log_params(run, settings)
     run.flush()
-    _complete_history(run, store.folder(plan.train) / HISTORY)
+    _complete_history(run, store.folder(plan.last.train) / HISTORY)
     for name, value in _final_metrics(plan, store, comparison).items():
         run.log_metric(name, value)
     run.flush()
@@ -46,7 +46,7 @@ def record_experiment(
     with tempfile.TemporaryDirectory() as scratch:
         _gather_files(Path(scratch), settings, plan, store)
         run.client.log_artifacts(run.id, scratch)
-    _log_adapter(run, params, store.folder(plan.train) / "adapter", base)
+    _log_trained(run, params, store.folder(plan.last.train), base)
     run.recorded = True
 
 
@@ -61,7 +61,7 @@ def _complete_history(run: Run, history: Path) -> None:
 
 
 def _final_metrics(plan: Plan, store: Store, comparison: Comparison) -> dict[str, float]:
-    trained = store.result(plan.train)
+    trained = store.result(plan.last.train)
     metrics: dict[str, float] = dict(trained["metrics"])
     metrics |= {f"train/{name}": count for name, count in trained["counts"].items()}
     metrics |= {f"train/{name}": trained[name] for name in ("seconds", "peak_memory_gib")}
@@ -77,7 +77,7 @@ def _gather_files(folder: Path, settings: Mapping[str, Any], plan: Plan, store: 
     write_json(folder / "libraries.json", library_versions())
     write_json(folder / "stages.json", plan.digests())
     stages = {
-        "train": plan.train,
+        "train": plan.last.train,
         "evaluate_base": plan.evaluate_base,
         "evaluate_tuned": plan.evaluate_tuned,
     }
@@ -85,19 +85,22 @@ def _gather_files(folder: Path, settings: Mapping[str, Any], plan: Plan, store: 
         copy_files(store.folder(key), folder / "stages" / stage, ["result.json"])
 
 
-def _log_adapter(run: Run, params: dict[str, str], folder: Path, base: BaseModel) -> None:
-    """Log the adapter's files as a model of the run.
+def _log_trained(run: Run, params: dict[str, str], trained: Path, base: BaseModel) -> None:
+    """Log what was trained, an adapter or a whole model, as a model of the run.
 
     Not by `mlflow.transformers`, which beside a local base writes a copy that loads with
     re-initialized layers (mlflow 3.17.2).
     """
-    model = mlflow.initialize_logged_model(
-        name="adapter",
-        source_run_id=run.id,
-        params={key: value for key, value in params.items() if key.startswith("adapter.")},
-        tags={"base_revision": base.revision},
-        model_type="peft-adapter",
-    )
-    run.client.log_model_artifacts(model.model_id, str(folder))
-    mlflow.finalize_logged_model(model.model_id, "READY")
-    run.client.log_outputs(run.id, [LoggedModelOutput(model.model_id, step=0)])
+    for name, kind in {"adapter": "peft-adapter", "model": "transformers"}.items():
+        if not (trained / name).is_dir():
+            continue
+        model = mlflow.initialize_logged_model(
+            name=name,
+            source_run_id=run.id,
+            params={key: value for key, value in params.items() if key.startswith("adapter.")},
+            tags={"base_revision": base.revision},
+            model_type=kind,
+        )
+        run.client.log_model_artifacts(model.model_id, str(trained / name))
+        mlflow.finalize_logged_model(model.model_id, "READY")
+        run.client.log_outputs(run.id, [LoggedModelOutput(model.model_id, step=0)])
