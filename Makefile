@@ -31,7 +31,7 @@ ui: install  ## MLflow on http://127.0.0.1:5000: runs, metrics, answers, adapter
 dashboard: install  ## Prefect on http://127.0.0.1:4200: flows, stages, logs, results
 	@$(BIN)/python -m flows.server
 
-test: install  ## the tests, without network, in about four minutes
+test: install  ## the tests, without network
 	$(BIN)/pytest
 
 test-all: install  ## the slow tests too: the real base model
