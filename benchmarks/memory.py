@@ -18,7 +18,7 @@ from loraflow.config import Config
 
 CASES = {  # what is trained -> overrides; rows of exactly train.max_length tokens
     "NF4, r 8": ["batch=2", "length=256"],
-    "NF4, r 8, longer": ["batch=2", "length=1024"],
+    "NF4, r 8, bfloat16": ["batch=2", "length=1024", "quantization.compute_dtype=bfloat16"],
     "NF4, r 64 on all, larger batch": [
         *("batch=8", "length=256", "adapter.r=64", "adapter.target_modules=all_linear"),
     ],
@@ -131,6 +131,8 @@ def _config(overrides: list[str]) -> Config:
     from loraflow.check import load_config
 
     fixed = ["train.gradient_accumulation_steps=1", f"train.max_steps={_STEPS}"]
+    if not any("compute_dtype" in override for override in overrides):
+        fixed.append("quantization.compute_dtype=float32")  # what auto takes changes by the minute
     named = [_NAMES.get(key, key) + "=" + value for key, _, value in map(_split, overrides)]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return load_config(to_settings(compose("config", overrides=[*named, *fixed])))

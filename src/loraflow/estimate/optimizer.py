@@ -39,10 +39,10 @@ def _adafactor(_: nn.Module, parameter: nn.Parameter) -> int:
     """Means of rows and columns instead of the second moment of a matrix (arXiv:1804.04235)."""
     shape = parameter.shape
     if len(shape) == 1:
-        return _FLOAT * parameter.numel()
+        return _FLOAT * (parameter.numel() + 1)  # and its scale, a number
     rows = parameter.numel() // shape[-1]
     columns = parameter.numel() // shape[-2]
-    return _FLOAT * (rows + columns)
+    return _FLOAT * (rows + columns + 1)
 
 
 def _sgd(_: nn.Module, __: nn.Parameter) -> int:

@@ -26,11 +26,22 @@ def require_memory(trainings: Mapping[str, Training], machine: Machine) -> dict[
         UserError: if one takes more than this machine has free; names what would fit.
     """
     decided = {name: decide_training(training, machine) for name, training in trainings.items()}
+    require_room(decided, trainings, machine)
+    return decided
+
+
+def require_room(
+    decided: Mapping[str, Decisions], trainings: Mapping[str, Training], machine: Machine
+) -> None:
+    """Refuse what was decided where this machine has no room for it.
+
+    Raises:
+        UserError: as `require_memory` does.
+    """
     for name, decisions in decided.items():
         needed = decisions.estimate.total_gib
         if needed * GIB > machine.free:
             raise UserError(_refusal(name, needed, trainings[name], machine))
-    return decided
 
 
 def proposals(training: Training, machine: Machine) -> list[Proposal]:
@@ -63,6 +74,9 @@ def _changes(training: Training) -> Iterator[_Change]:
             f"train.per_device_train_batch_size=1 train.gradient_accumulation_steps={rows}",
             {"settings": {"per_device_train_batch_size": 1, "gradient_accumulation_steps": rows}},
         )
+    if settings.speed.activation_checkpointing is False and adapter.method != "prefix":
+        speed = replace(settings.speed, activation_checkpointing=True)
+        yield _Change("train.speed.activation_checkpointing=true", {"settings": {"speed": speed}})
     if settings.speed.keep_dequantized is True and held.method != "none":
         speed = replace(settings.speed, keep_dequantized=False)
         yield _Change("train.speed.keep_dequantized=false", {"settings": {"speed": speed}})

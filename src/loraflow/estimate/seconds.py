@@ -9,7 +9,7 @@ from loraflow.model.quantize import compute_dtype
 
 _SIZE = 1024
 _SHARE = 0.45  # of the peak that a training reaches; measured with benchmarks.train
-_A_TOKEN = 4  # operations a parameter: forwards, and backwards to the input
+_PASS = 2  # operations a parameter and token: forwards, to the input's gradient, to the weight's
 
 
 def seconds_of_a_step(training: Training) -> float:
@@ -19,9 +19,12 @@ def seconds_of_a_step(training: Training) -> float:
     """
     settings = training.settings
     rows = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
+    if settings.task == "preference":
+        rows *= 2  # a better and a worse answer
+    passes = 2 + (training.adapter.method == "full") + training.checkpointing
     model = build_model(training)
     parameters: int = sum(value.numel() for value in model.parameters() if value.dim() > 1)
-    operations = _A_TOKEN * parameters * rows * settings.max_length
+    operations = _PASS * passes * parameters * rows * settings.max_length
     return operations / (_SHARE * _peak(compute_dtype(training.quantization)))
 
 

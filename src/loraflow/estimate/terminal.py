@@ -23,7 +23,8 @@ def show_estimate(title: str, decisions: Decisions, machine: Machine, seconds: f
         table.add_row(part, f"{gib:.2f}")
     table.add_section()
     table.add_row("together", f"{estimate.total_gib:.2f}")
-    table.add_row(f"free {machine.kind}", f"{machine.free / GIB:.2f}")
+    table.add_row(f"{machine.kind} free now", f"{machine.free / GIB:.2f}")
+    table.add_row(f"{machine.kind} in all", f"{machine.total / GIB:.2f}")
     console.print(table)
     choices = {
         "activations computed twice": decisions.activation_checkpointing,
