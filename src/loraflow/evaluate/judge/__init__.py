@@ -1,0 +1,1 @@
+"""Who says how good an answer is, and whether to believe them."""
