@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 
 from markupsafe import Markup
 
-from loraflow.data.report.text import spell_edges, spell_unseen
+from loraflow.page.text import spell_edges, spell_unseen
 
 _MOST_WORDS = 1_500  # compared from where two texts first differ
 _FINEST = 300  # characters of a changed passage, up to which it is compared by characters
