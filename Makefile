@@ -6,7 +6,7 @@ BIN := .venv/bin
 PORT ?= 5000
 ARGS ?=
 
-.PHONY: help install run data estimate ui dashboard test test-all lint format lock clean
+.PHONY: help install run data evaluate quant-report estimate ui dashboard test test-all lint format lock clean
 
 help:  ## show this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -19,8 +19,14 @@ run: install  ## one experiment: clean, train, evaluate base and tuned, log   (A
 data: install  ## only the data: clean, split, tokenize, and a report to look at   (ARGS="data=file data.path=...")
 	@$(BIN)/python -m flows.data $(ARGS)
 
+evaluate: install  ## only the evaluation, of anything there is   (ARGS="run=RUN_ID" or "adapter=FOLDER")
+	@$(BIN)/python -m flows.evaluate $(ARGS)
+
 estimate: install  ## memory and time of a training, before it starts   (ARGS="KEY=VALUE ...")
 	@$(BIN)/python -m flows.estimate $(ARGS)
+
+quant-report: install  ## the tuned model in 8 and 4 bits: memory, tokens/s, quality   (ARGS="KEY=VALUE ...")
+	@$(BIN)/python -m flows.quantize $(ARGS)
 
 ui: install  ## MLflow on http://127.0.0.1:5000: runs, metrics, answers, adapters   (PORT=...)
 	@echo "MLflow: http://127.0.0.1:$(PORT) (Ctrl-C ends it)"

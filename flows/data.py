@@ -20,7 +20,7 @@ from loraflow.check import dump_config, load_config
 from loraflow.config import Config
 from loraflow.data.report.terminal import funnel_markdown, show_data
 from loraflow.model.source import find_base
-from loraflow.plan import make_plan
+from loraflow.plan.experiment import make_plan
 from loraflow.preflight import check_machine
 from loraflow.store import Store
 

@@ -6,40 +6,43 @@ python -m flows.experiment adapter.r=16 quantization=none
 import logging
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from prefect import Task, flow
+from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.command import run_command
 from flows.estimate import trainings_of
+from flows.evaluation import find_models, run_evaluation, run_page
+from flows.naming import facts_of, name_of
 from flows.server import prefect_api
-from flows.stages import run_stages
+from flows.stages import run_training_stages
 from loraflow.check import dump_config, load_config
-from loraflow.compare.base_vs_tuned import Comparison, compare
-from loraflow.compare.terminal import show_comparison
 from loraflow.config import Config
-from loraflow.model.source import BaseModel, find_base
-from loraflow.plan import make_plan
+from loraflow.model.source import BaseModel
+from loraflow.plan.experiment import make_plan
 from loraflow.preflight import check_machine, check_model
 from loraflow.store import Store
+
+if TYPE_CHECKING:
+    from loraflow.evaluate.report.content import EvaluationPage
 
 log = logging.getLogger("loraflow")
 
 
 @flow(name="experiment", flow_run_name="{name}", persist_result=False)
-def experiment(name: str, settings: dict[str, Any]) -> tuple[Comparison, dict[str, str]]:
+def experiment(name: str, settings: dict[str, Any]) -> "tuple[EvaluationPage, dict[str, str]]":
     """Run the stages, log the result, and return it with the places where it can be seen."""
+    from loraflow.evaluate.report.gather import gather
+    from loraflow.evaluate.report.markdown import as_markdown
     from loraflow.tracking.run import open_run, tolerated_outage
 
     config = load_config(settings)
     store = Store(config.store)
-    base = Task(find_base, name="base model", task_run_name="base model", persist_result=False)(
-        config.model, config.quantization
-    )
+    base, judge = find_models(config)
     check_model(config, base.folder)
-    plan = make_plan(config, base)
+    plan = make_plan(config, base, judge)
     if not store.has(plan.last.train):
         _require_memory(config, base)
     with (
@@ -48,20 +51,29 @@ def experiment(name: str, settings: dict[str, Any]) -> tuple[Comparison, dict[st
             config.tracking, plan.experiment, name=name, data=plan.last.data_fingerprint
         ) as run,
     ):
-        outputs = run_stages(config, plan, store, base, run.log_metric)
-        comparison = compare(outputs.base, outputs.tuned)
+        data, trained = run_training_stages(config, plan, store, base, run.log_metric)
+        outputs = run_evaluation(
+            config, plan.evaluation, store, (base, judge), data=data, trained=trained
+        )
+        html = run_page(store, plan.evaluation, outputs, title=name, facts=facts_of(config))
+        page = gather(outputs, name, facts_of(config))
         if not run.finished:
             from loraflow.tracking.record import record_experiment
 
             with tolerated_outage("the run is not complete there"):
-                record_experiment(run, config, plan, store, base=base, comparison=comparison)
+                record_experiment(run, config, plan, store, base=base, page=page)
     create_markdown_artifact(
-        f"{comparison.as_markdown()}\n\n[The run in MLflow]({run.url}) · "
+        f"{as_markdown(page)}\n\n[The run in MLflow]({run.url}) · "
+        f"[The report]({run.url}/artifacts/evaluate/{html.name}) · "
         f"[What became of the data]({run.url}/artifacts/data/report.html)",
         key="experiment-result",
         description="Base against tuned",
     )
-    return comparison, {"MLflow run": run.url, "trained": os.path.relpath(outputs.trained)}
+    return page, {
+        "MLflow run": run.url,
+        "report": os.path.relpath(html),
+        "trained": os.path.relpath(trained),
+    }
 
 
 def _require_memory(config: Config, base: BaseModel) -> None:
@@ -80,23 +92,19 @@ def main() -> None:
 def _run(config: Config) -> None:
     with prefect_api() as api:
         check_machine(config)
-        log.info("%s, %s data", _name(config), ", ".join(config.data.path or [config.data.layout]))
+        log.info(
+            "%s, %s data", name_of(config), ", ".join(config.data.path or [config.data.layout])
+        )
         with temporary_settings({PREFECT_API_URL: api.wait()}):
-            comparison, places = experiment(_name(config), dump_config(config))
-    show_comparison(comparison, {**places, **_next_steps(config)})
+            page, places = experiment(name_of(config), dump_config(config))
+    from loraflow.evaluate.report.terminal import show_evaluation
 
-
-def _name(config: Config) -> str:
-    adapter, task = config.adapter, config.train.task
-    what = f"r={adapter.r}" if adapter.method == "lora" else adapter.method
-    return " ".join(
-        [config.model.name, what, config.quantization.method, *([task] if task != "sft" else [])]
-    )
+    show_evaluation(page, {**places, **_next_steps(config)})
 
 
 def _next_steps(config: Config) -> dict[str, str]:
     steps = {
-        "look at it": "make ui         (MLflow: metrics, every answer, what was trained)",
+        "look at it": "make ui         (MLflow: metrics, report, every answer, what was trained)",
         "": "make dashboard  (Prefect: this run, its stages and logs)",
     }
     if config.adapter.method == "lora":

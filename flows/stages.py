@@ -1,4 +1,4 @@
-"""The stages of an experiment as Prefect tasks; the store decides which of them have to run.
+"""The stages up to the adapter as Prefect tasks; the store decides which of them have to run.
 
 Torch and its company are imported by the stages that run: one that is reused waits for nothing.
 """
@@ -16,7 +16,7 @@ from loraflow.config import Config, EarlierConfig
 from loraflow.data.prepare import prepare
 from loraflow.measure import LogMetric
 from loraflow.model.source import BaseModel
-from loraflow.plan import Plan, Training
+from loraflow.plan.experiment import Plan, Training
 from loraflow.store import Key, Store, Summary
 from loraflow.train.job import Job
 
@@ -32,23 +32,13 @@ class DataOutputs:
     report: Path
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """The folders that are looked at when all stages are done."""
-
-    base: Path  # the base model's evaluation
-    tuned: Path  # the tuned model's
-    trained: Path
-
-
-def run_stages(
+def run_training_stages(
     config: Config, plan: Plan, store: Store, base: BaseModel, log_metric: LogMetric
-) -> Outputs:
-    """Run the earlier trainings, then prepare -> tokenize -> train -> evaluate, base and tuned.
+) -> tuple[DataOutputs, Path]:
+    """Run the earlier trainings, then prepare -> tokenize -> report and train; reuse what is there.
 
-    What is there is reused.
+    Returns the folders of the data, and that of what was trained.
     """
-    run = partial(_run_stage, store)
     start = None
     for name, part in config.before.items():
         keys = plan.before[name]
@@ -56,21 +46,17 @@ def run_stages(
         log_it = _renamed(log_metric, name)
         work = store.work(keys.train)
         job = Job(config.adapter, part.train, base, tokens, start, work, log_it)
-        start = run(keys.train, partial(_train, job), name)
+        start = run_stage(store, keys.train, partial(_train, job), name)
     data = run_data_stages(config, plan, store, base)
-    evaluation = partial(_evaluate, config, base, data.prepared, data.tokens)
-    untuned = run(plan.evaluate_base, partial(evaluation, None), "base")
     work = store.work(plan.last.train)
     job = Job(config.adapter, config.train, base, data.tokens, start, work, log_metric)
-    trained = run(plan.last.train, partial(_train, job))
-    tuned = run(plan.evaluate_tuned, partial(evaluation, trained), "tuned")
-    return Outputs(base=untuned, tuned=tuned, trained=trained)
+    return data, run_stage(store, plan.last.train, partial(_train, job))
 
 
 def run_data_stages(config: Config, plan: Plan, store: Store, base: BaseModel) -> DataOutputs:
     """Run prepare -> tokenize -> report; reuse what is there."""
     prepared, tokens = _run_tokens(config, plan.last, store, base)
-    page = _run_stage(store, plan.report, partial(_report, config, base, prepared, tokens))
+    page = run_stage(store, plan.report, partial(_report, config, base, prepared, tokens))
     return DataOutputs(prepared=prepared, tokens=tokens, report=page / "report.html")
 
 
@@ -78,7 +64,7 @@ def _run_tokens(
     part: Config | EarlierConfig, keys: Training, store: Store, base: BaseModel, name: str = ""
 ) -> tuple[Path, Path]:
     """Run prepare -> tokenize of one training."""
-    run = partial(_run_stage, store)
+    run = partial(run_stage, store)
     prepared = run(keys.prepare, partial(prepare, part.data, content=keys.data_fingerprint), name)
     return prepared, run(keys.tokenize, partial(_tokenize, part, base, prepared), name)
 
@@ -90,7 +76,7 @@ def _renamed(log_metric: LogMetric, name: str) -> LogMetric:
     )
 
 
-def _run_stage(store: Store, key: Key, work: Callable[..., Summary], arm: str = "") -> Path:
+def run_stage(store: Store, key: Key, work: Callable[..., Summary], arm: str = "") -> Path:
     """Run a stage as a task; one whose output is there ends as `Cached` in the dashboard."""
     title = f"{key.stage} {arm}".strip()
     folder = store.folder(key)
@@ -133,25 +119,3 @@ def _train(job: Job, *, out: Path) -> Summary:
     from loraflow.train.run import train
 
     return train(job, out=out)
-
-
-def _evaluate(
-    config: Config,
-    base: BaseModel,
-    prepared: Path,
-    tokens: Path,
-    trained: Path | None,
-    *,
-    out: Path,
-) -> Summary:
-    from loraflow.evaluate.run import evaluate
-
-    return evaluate(
-        config.evaluate,
-        task=config.train.task,
-        prepared=prepared,
-        tokens=tokens,
-        base=base,
-        trained=trained,
-        out=out,
-    )

@@ -6,7 +6,7 @@ import pytest
 
 from loraflow.files import write_lines
 from loraflow.model.source import BaseModel
-from loraflow.plan import Plan, make_plan
+from loraflow.plan.experiment import Plan, make_plan
 from tests.conftest import composed
 
 STAGES = ["prepare", "tokenize", "report", "evaluate_base", "train", "evaluate_tuned"]

@@ -1,10 +1,18 @@
-"""Paired differences, on numbers that can be checked by hand."""
+"""Intervals and paired differences, on numbers that can be checked by hand."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loraflow.compare.statistics import Difference, paired_difference
+from loraflow.compare.statistics import (
+    Difference,
+    Interval,
+    interval,
+    mean_interval,
+    paired_difference,
+    share_interval,
+)
 
 scores = st.floats(-100, 100).map(lambda score: round(score, 3))
 pairs = st.lists(st.tuples(scores, scores, st.integers(1, 50)), min_size=1, max_size=20)
@@ -12,7 +20,8 @@ few = settings(max_examples=40, deadline=None)
 
 
 def test_same_gain_everywhere_has_no_width() -> None:
-    assert paired_difference([2.0, 3.0, 5.0], [1.0, 2.0, 4.0]) == Difference(1.0, 1.0, 1.0)
+    found = paired_difference([2.0, 3.0, 5.0], [1.0, 2.0, 4.0])
+    assert vars(found) == pytest.approx(vars(Difference(1.0, 1.0, 1.0)))
 
 
 def test_two_items_span_both_differences() -> None:
@@ -22,7 +31,7 @@ def test_two_items_span_both_differences() -> None:
 
 def test_mean_is_weighted() -> None:
     difference = paired_difference([0.0, 4.0], [0.0, 0.0], weights=[3, 1])
-    assert difference == Difference(1.0, 0.0, 4.0)
+    assert vars(difference) == pytest.approx(vars(Difference(1.0, 0.0, 4.0)))
 
 
 def test_item_without_weight_does_not_count() -> None:
@@ -55,10 +64,17 @@ def test_exchanging_the_arms_mirrors_the_interval(pairs: list[tuple[float, float
     assert (there.mean, there.low, there.high) == pytest.approx(mirrored, abs=1e-9)
 
 
-@given(st.lists(scores, min_size=1, max_size=20))
+@given(st.lists(scores.filter(lambda score: score not in (0, 1)), min_size=1, max_size=20))
 @few
 def test_equal_arms_differ_by_zero(scores: list[float]) -> None:
-    assert paired_difference(scores, scores) == Difference(0.0, 0.0, 0.0)
+    assert vars(paired_difference(scores, scores)) == pytest.approx(vars(Difference(0, 0, 0)))
+
+
+def test_equal_shares_may_differ_all_the_same() -> None:
+    """A bootstrap of a hundred equal pairs would claim to know that there is no difference."""
+    found = paired_difference([1.0] * 100, [1.0] * 100)
+    assert found.mean == 0
+    assert -0.05 < found.low < 0 < found.high < 0.05
 
 
 def test_interval_depends_on_the_seed_alone() -> None:
@@ -82,3 +98,57 @@ def test_more_items_narrow_the_interval() -> None:
     few_items = paired_difference([0.0, 1.0] * 5, [0.0] * 10)
     many_items = paired_difference([0.0, 1.0] * 500, [0.0] * 1_000)
     assert many_items.high - many_items.low < (few_items.high - few_items.low) / 5
+
+
+def test_a_share_has_wilsons_interval_and_a_width_at_the_ends() -> None:
+    assert mean_interval([1.0] * 50) == share_interval(50, 50)
+    assert share_interval(50, 50).low == pytest.approx(50 / (50 + 1.96**2), abs=1e-3)
+    assert mean_interval([0.0, 1.0], clusters=["a", "a"]).value == 0.5
+
+
+def test_clusters_that_all_agree_have_a_width() -> None:
+    found = mean_interval([1.0] * 20, clusters=[n // 2 for n in range(20)])
+    assert found == share_interval(10, 10)
+
+
+def test_items_of_a_cluster_are_no_independent_evidence() -> None:
+    values = [float(n * n % 7) for n in range(30)]
+    single = mean_interval(values)
+    doubled = mean_interval([*values, *values], clusters=[*range(30), *range(30)])
+    assert vars(doubled) == pytest.approx(vars(single))
+    assert mean_interval([*values, *values]).low > single.low
+
+
+def test_any_function_of_sums_has_an_interval() -> None:
+    sums = np.array([[1.0, 2.0], [3.0, 4.0], [2.0, 1.0]])
+    found = interval(sums, lambda sums: np.exp(sums[..., 0] / sums[..., 1]))
+    assert found.value == pytest.approx(np.exp(6 / 7))
+    assert found.low < found.value < found.high
+
+
+def test_an_interval_shows_itself() -> None:
+    assert f"{Interval(0.2694, 0.231, 0.31):.2f}" == "0.27 (0.23 to 0.31)"
+    assert Interval(0.95, 0.9, 0.98).as_share() == "95% (90 to 98%)"
+
+
+@pytest.mark.parametrize("count", [10, 40])
+def test_intervals_hold_the_truth_as_often_as_they_say(count: int) -> None:
+    generator = np.random.default_rng(0)
+    held = 0
+    for seed in range(300):
+        reference = generator.normal(size=count)
+        found = paired_difference(
+            list(reference + generator.normal(size=count)), list(reference), seed=seed % 3
+        )
+        held += found.low <= 0 <= found.high
+    assert 0.92 <= held / 300 <= 0.98
+
+
+def test_differences_of_shares_hold_the_truth_as_often_as_they_say() -> None:
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(1_000):
+        both = generator.random((2, 60)) < 0.9
+        found = paired_difference(list(both[0].astype(float)), list(both[1].astype(float)))
+        held += found.low <= 0 <= found.high
+    assert held / 1_000 >= 0.93

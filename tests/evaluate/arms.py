@@ -9,13 +9,23 @@ from peft import PeftConfig, get_peft_model
 
 from loraflow.config import TrainConfig
 from loraflow.data.records import Record
+from loraflow.evaluate.arm import Arm
 from loraflow.evaluate.run import evaluate
 from loraflow.files import ITEMS, read_lines
+from loraflow.model.lend import ModelLender
 from loraflow.model.source import BaseModel
 from tests.conftest import composed
 from tests.data.tokens import Tokens, tokenized
 
 SETTINGS = composed("evaluate.max_new_tokens=4", "evaluate.batch_size=2").evaluate
+
+
+def make_arm(
+    base: BaseModel, work: Path, trained: Path | None = None, *, form: str = "native"
+) -> Arm:
+    """An arm of its own, with nothing finished before."""
+    template = composed(f"template={form}").template
+    return Arm(SETTINGS, template, base, trained, ModelLender(), work)
 
 
 class Task:
@@ -28,18 +38,18 @@ class Task:
         self._folder = folder
         self._base = base
         self._task = train.task
+        self._form = form
 
     def measure(self, trained: Path | None = None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Return the items and the summary of the base, or of what was trained."""
         out = self._folder / ("base" if trained is None else f"out-{trained.name}")
         out.mkdir()
+        arm = make_arm(self._base, out.with_name(f"{out.name}-work"), trained, form=self._form)
         summary = evaluate(
-            SETTINGS,
+            arm,
             task=self._task,
             prepared=self.tokens.prepared,
             tokens=self.tokens.folder,
-            base=self._base,
-            trained=trained,
             out=out,
         )
         return read_lines(out / ITEMS), summary

@@ -14,7 +14,9 @@ from peft import (
 )
 
 from loraflow.data.records import Record
-from loraflow.evaluate.generate import generate_answers
+from loraflow.evaluate.generate.prompt import Prompt
+from loraflow.evaluate.generate.run import generate_answers
+from loraflow.evaluate.journal import Journal
 from loraflow.model.load import load_base, load_for_answers
 from loraflow.model.source import BaseModel
 from loraflow.model.tokenizer import load_tokenizer
@@ -41,9 +43,11 @@ def test_the_base_is_measured_without_an_adapter(task: Task) -> None:
     assert [item["reference"] for item in items] == [row.answer for row in ROWS]
     assert summary["counts"] == {"items": 3}
     assert set(summary["metrics"]) == {
-        *("bleu", "rouge1", "rouge2", "rougeL"),
-        *("loss", "perplexity", "cut_share"),
+        *("exact_match", "bleu", "chrf", "rouge1", "rouge2", "rougeL"),
+        *("loss", "perplexity", "bits_per_byte", "token_accuracy"),
+        *("answer_characters", "refusal_share", "repetition", "cut_share"),
     }
+    assert summary["speed"]["tokens_per_second"] > 0
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -78,10 +82,12 @@ def test_answers_are_the_models_own_whatever_the_batch(
     prompts = [[10, 11, 12, 13, 14, 15], [20, 21], [30, 31, 32]]
     expected = [tokenizer.decode(greedy(trained, prompt)).strip() for prompt in prompts]
     assert len(set(expected)) == len(prompts)
+    asked = [Prompt(str(number), ids, 8) for number, ids in enumerate(prompts)]
     for size in (1, 3):
-        answers = generate_answers(
-            model, tokenizer, prompts, max_new_tokens=8, batch_size=size, stop=[399]
-        )
+        with Journal(tmp_path / f"{size}.jsonl") as journal:
+            answers, _ = generate_answers(
+                model, tokenizer, asked, batch_size=size, stop=[399], journal=journal
+            )
         assert [answer.text for answer in answers] == expected
 
 
@@ -98,4 +104,6 @@ def test_a_whole_model_is_loaded_where_all_of_it_was_trained(
 
 def test_nothing_trained_is_the_base(task: Task, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
-    assert task.measure(tmp_path / "none") == task.measure()
+    (items, nothing), (expected, base) = task.measure(tmp_path / "none"), task.measure()
+    assert items == expected
+    assert nothing["metrics"] == base["metrics"]

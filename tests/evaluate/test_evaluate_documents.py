@@ -36,7 +36,7 @@ def test_metrics_are_weighted_by_tokens_and_bytes(task: Task) -> None:
     assert metrics["perplexity"] == pytest.approx(math.exp(metrics["loss"]))
     size = sum(item["bytes"] for item in items)
     assert metrics["bits_per_byte"] == pytest.approx(nats / math.log(2) / size)
-    assert set(metrics) == {"loss", "perplexity", "bits_per_byte"}
+    assert set(metrics) == {"loss", "perplexity", "bits_per_byte", "token_accuracy"}
     assert "answer" not in items[0]
 
 

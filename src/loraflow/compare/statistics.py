@@ -1,21 +1,127 @@
-"""Intervals for differences between two arms that answered the same items."""
+"""Intervals for what was measured on items, and for differences between arms that share them.
 
-from collections.abc import Sequence
+Every number of a set of items is a function of sums over its items: a mean of sum and count, a
+perplexity of nats and tokens, BLEU of n-gram counts. So one bootstrap serves them all: it draws
+items, adds their sums up and takes the function of that. Arms that are compared are drawn together.
+
+- Bootstrap of the items, percentile intervals: Efron and Tibshirani 1993, chapter 13.
+- Their width for few items: as Student's t is to the normal distribution, Hesterberg 2015.
+- Shares of one arm: Wilson 1927, since a bootstrap of 100 right answers would have no width.
+- Differences of shares: Agresti and Min 2005, for the same reason.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
 
 RESAMPLES = 10_000
-_AT_ONCE = 100  # bounds memory: 100 resamples of 10,000 items are 8 MB
+_MANY, _RESAMPLES_OF_MANY = 2_000, 2_000  # items from which on fewer draws have to do
+CONFIDENCE = 0.95
+_CELLS_AT_ONCE = 2_000_000  # bounds memory: draws of items, 8 bytes each
+
+Array = NDArray[np.float64]
+Value = Callable[[Array], Array]
+"""What is made of sums over items: (..., sums) -> (...)."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number of one arm and its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __format__(self, spec: str) -> str:
+        """Show the number with its interval: 0.269 (0.231 to 0.310)."""
+        spec = spec or ".3f"
+        return f"{self.value:{spec}} ({self.low:{spec}} to {self.high:{spec}})"
+
+    def as_share(self) -> str:
+        """Show a share in percent: 95% (90 to 98%)."""
+        return f"{self.value:.0%} ({100 * self.low:.0f} to {self.high:.0%})"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference and its 95% interval."""
+    """A difference of two arms and its 95% interval."""
 
     mean: float
     low: float
     high: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Tell whether zero lies outside the interval."""
+        return self.low > 0 or self.high < 0
+
+
+def ratio(sums: Array) -> Array:
+    """Return the first sum over the second: a mean, of values and what each counts for."""
+    quotient: Array = sums[..., 0] / sums[..., 1]
+    return quotient
+
+
+def interval(
+    sums: Array, value: Value = ratio, *, clusters: Sequence[Any] | None = None, seed: int = 0
+) -> Interval:
+    """Return `value` of all items with its bootstrap interval.
+
+    `sums` has a row an item, of what is added up; items of one cluster (the turns of a question,
+    say) are drawn together.
+    """
+    grouped = _by_cluster(sums, clusters)
+    low, high = _bounds(grouped, value, seed)
+    return Interval(float(value(grouped.sum(axis=0))), low, high)
+
+
+def paired_interval(
+    challenger: Array,
+    reference: Array,
+    value: Value = ratio,
+    *,
+    clusters: Sequence[Any] | None = None,
+    seed: int = 0,
+) -> Difference:
+    """Return `value` of the challenger's items minus that of the reference's, item drawn with item.
+
+    What makes an item hard for both arms does not widen the interval.
+    """
+    arms = np.stack([challenger, reference], axis=1)
+    grouped = _by_cluster(arms.reshape(len(arms), -1), clusters)
+
+    def difference(flat: Array) -> Array:
+        both = flat.reshape(*flat.shape[:-1], 2, challenger.shape[1])
+        gap: Array = value(both[..., 0, :]) - value(both[..., 1, :])
+        return gap
+
+    low, high = _bounds(grouped, difference, seed)
+    return Difference(float(difference(grouped.sum(axis=0))), low, high)
+
+
+def mean_interval(
+    values: Sequence[float],
+    *,
+    weights: Sequence[float] | None = None,
+    clusters: Sequence[Any] | None = None,
+    seed: int = 0,
+) -> Interval:
+    """Return the mean, weighted by tokens of each item, say, with its interval.
+
+    Values that are all 0 or 1, each an item of its own, are a share: their interval is Wilson's.
+    """
+    if weights is None and _are_shares(values):
+        if clusters is None:
+            return share_interval(int(sum(values)), len(values))
+        if len(set(values)) == 1:  # draws of clusters would have no width either
+            trials = len(set(clusters))
+            return share_interval(trials if values[0] else 0, trials)
+    return interval(weighted(values, weights), clusters=clusters, seed=seed)
 
 
 def paired_difference(
@@ -23,21 +129,88 @@ def paired_difference(
     reference: Sequence[float],
     *,
     weights: Sequence[float] | None = None,
+    clusters: Sequence[Any] | None = None,
     seed: int = 0,
 ) -> Difference:
-    """Return the mean of (challenger - reference) with its 95% percentile bootstrap interval.
+    """Return the mean of (challenger - reference) over the same items, with its interval.
 
     With `weights` (tokens of each item, say) the mean is weighted, in each resample anew.
-
-    The items are resampled as pairs, so what makes an item hard for both arms does not widen the
-    interval (Efron and Tibshirani 1993, chapter 13).
     """
-    differences = np.asarray(challenger, dtype=float) - np.asarray(reference, dtype=float)
-    weight = np.ones_like(differences) if weights is None else np.asarray(weights, dtype=float)
-    generator = np.random.default_rng(seed)
-    means = []
-    for _ in range(RESAMPLES // _AT_ONCE):
-        draws = generator.integers(len(differences), size=(_AT_ONCE, len(differences)))
-        means.extend((differences * weight)[draws].sum(axis=1) / weight[draws].sum(axis=1))
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Difference(float(np.average(differences, weights=weight)), float(low), float(high))
+    if weights is None and clusters is None and _are_shares([*challenger, *reference]):
+        return _share_difference(np.asarray(challenger, float), np.asarray(reference, float))
+    return paired_interval(
+        weighted(challenger, weights), weighted(reference, weights), clusters=clusters, seed=seed
+    )
+
+
+def share_interval(successes: int, trials: int) -> Interval:
+    """Return the share of successes with Wilson's interval, which has a width at 0 and at 1 too."""
+    found = stats.binomtest(successes, trials).proportion_ci(CONFIDENCE, method="wilson")
+    return Interval(successes / trials, float(found.low), float(found.high))
+
+
+def weighted(values: Sequence[float], weights: Sequence[float] | None = None) -> Array:
+    """Return what `ratio` makes a weighted mean of: value times weight, and weight."""
+    numbers = np.asarray(values, dtype=float)
+    weight = np.ones_like(numbers) if weights is None else np.asarray(weights, dtype=float)
+    return np.stack([numbers * weight, weight], axis=1)
+
+
+def _by_cluster(sums: Array, clusters: Sequence[Any] | None) -> Array:
+    """Add up the items of each cluster, which is drawn as one."""
+    if clusters is None:
+        return np.asarray(sums, dtype=float)
+    places: dict[Any, int] = {}
+    rows = [places.setdefault(cluster, len(places)) for cluster in clusters]
+    grouped = np.zeros((len(places), sums.shape[1]))
+    np.add.at(grouped, rows, sums)
+    return grouped
+
+
+def _bounds(sums: Array, value: Value, seed: int) -> tuple[float, float]:
+    """Return the expanded percentile interval of `value` over draws of the rows of `sums`."""
+    count = len(sums)
+    found = [value(draws @ sums) for draws in _draws(count, seed)]
+    tail = 100 * _tail(count)
+    low, high = np.nanpercentile(np.concatenate(found), [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def _draws(count: int, seed: int) -> Iterator[Array]:
+    """Yield how often each resample takes each item, (resamples, items), in pieces."""
+    resamples = RESAMPLES if count <= _MANY else _RESAMPLES_OF_MANY
+    at_once = max(1, _CELLS_AT_ONCE // count)
+    for piece, start in enumerate(range(0, resamples, at_once)):
+        yield _draw(count, min(at_once, resamples - start), seed, piece)
+
+
+@lru_cache(maxsize=8)  # all metrics of a set are drawn alike, and drawing is what takes time
+def _draw(count: int, resamples: int, seed: int, piece: int) -> Array:
+    generator = np.random.default_rng([seed, piece])
+    shares = np.full(count, 1 / count)
+    return generator.multinomial(count, shares, size=resamples).astype(float)
+
+
+def _tail(count: int) -> float:
+    """Return the share cut off at each end: 2.5%, and less where items are few (Hesterberg 2015).
+
+    Percentiles take the variance over n, not n - 1, and the normal distribution for Student's.
+    """
+    if count == 1:
+        return 0.0
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)
+    return float(stats.norm.sf(np.sqrt(count / (count - 1)) * quantile))
+
+
+def _are_shares(values: Sequence[float]) -> bool:
+    return all(value in (0, 1) for value in values)
+
+
+def _share_difference(challenger: Array, reference: Array) -> Difference:
+    """Wald's interval for paired shares, with half a pair more in each of the four cells."""
+    gap = challenger - reference
+    gained, lost, count = (gap > 0).sum() + 0.5, (gap < 0).sum() + 0.5, len(gap) + 2
+    centre = float((gained - lost) / count)
+    spread = np.sqrt(gained + lost - (gained - lost) ** 2 / count) / count
+    reach = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * spread)
+    return Difference(float(gap.mean()), max(-1.0, centre - reach), min(1.0, centre + reach))

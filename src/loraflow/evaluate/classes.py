@@ -1,56 +1,57 @@
 """Measures sequence classification: the label that the model gives each text."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from loraflow.data.encode.labels import read_labels
 from loraflow.data.tables import read_batches
-from loraflow.evaluate.arm import Arm, Measured
+from loraflow.evaluate.arm import Arm, HeldOut, Measured
 from loraflow.evaluate.metrics.classification import Classification
 from loraflow.model.load import Classifier, load_trained_classifier
-from loraflow.model.tokenizer import Tokenizer, load_tokenizer
 from loraflow.progress import progress
 
 
-def measure_classes(arm: Arm) -> Measured:
-    """Return accuracy, macro precision, recall and F1, and the loss of the right label in nats.
+def measure_classes(arm: Arm, rows: HeldOut) -> Measured:
+    """Return the label given to each text, and the loss of the right one in nats.
 
     The base has no head of its own: a random one takes its place, which is right by chance.
     """
-    labels = read_labels(arm.tokens)
+    labels = read_labels(rows.tokens)
     model = load_trained_classifier(arm.base, arm.trained, labels)
-    logs = _log_probabilities(model, load_tokenizer(arm.base), arm)
+    logs = _log_probabilities(model, arm, rows.examples)
     answers = [labels[int(row.argmax())] for row in logs]
-    references = [example["label"] for example in arm.examples]
-    scores = Classification().compute(predictions=answers, references=references)
+    references = [example["label"] for example in rows.examples]
+    correct = Classification().compute(predictions=answers, references=references)["correct"]
     items = [
         {
             "id": example["id"],
-            "prompt": _text(arm, example["id"]),
+            "prompt": _text(rows, example["id"]),
             "reference": reference,
             "answer": answer,
-            "correct": float(answer == reference),
+            "correct": right,
             "confidence": float(row.max().exp()),
             "loss": -float(row[labels.index(reference)]),
         }
-        for example, reference, answer, row in zip(
-            arm.examples, references, answers, logs, strict=True
+        for example, reference, answer, right, row in zip(
+            rows.examples, references, answers, correct, logs, strict=True
         )
     ]
-    loss = sum(item["loss"] for item in items) / len(items)
     facts = {
         "confusion": _confusion(labels, references, answers),
-        "note": "" if arm.trained else _note(arm, references),
+        "note": "" if arm.trained else _note(rows, references),
     }
-    return Measured(items, {**scores, "loss": loss}, facts)
+    return Measured(items, facts)
 
 
-def _log_probabilities(model: Classifier, tokenizer: Tokenizer, arm: Arm) -> list[torch.Tensor]:
+def _log_probabilities(
+    model: Classifier, arm: Arm, examples: Sequence[Mapping[str, Any]]
+) -> list[torch.Tensor]:
     """Return the log-probability of each label for each text, in the order of the examples."""
-    ids = [example["input_ids"] for example in arm.examples]
+    tokenizer = arm.tokenizer()
+    ids = [example["input_ids"] for example in examples]
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     rows: list[torch.Tensor] = [torch.empty(0)] * len(ids)
     size = arm.settings.batch_size
@@ -79,10 +80,10 @@ def _confusion(
     return {"labels": list(labels), "right_by_given": table}
 
 
-def _note(arm: Arm, references: Sequence[str]) -> str:
+def _note(rows: HeldOut, references: Sequence[str]) -> str:
     """Say what the base's numbers mean, and what is right without reading any text."""
     found: Counter[str] = Counter()
-    for batch in read_batches(arm.tokens / "train.parquet", ["label"]):
+    for batch in read_batches(rows.tokens / "train.parquet", ["label"]):
         found.update(batch["label"].to_pylist())
     ((commonest, _),) = found.most_common(1)
     share = references.count(commonest) / len(references)
@@ -92,7 +93,7 @@ def _note(arm: Arm, references: Sequence[str]) -> str:
     )
 
 
-def _text(arm: Arm, name: str) -> str:
+def _text(rows: HeldOut, name: str) -> str:
     return "\n".join(
-        part["content"] for part in arm.records[name].messages if part["role"] == "user"
+        part["content"] for part in rows.records[name].messages if part["role"] == "user"
     )

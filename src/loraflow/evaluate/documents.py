@@ -1,14 +1,14 @@
 """Measures raw text: how well the model foretells each document; nothing is generated."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from loraflow.data.template import IGNORED
-from loraflow.evaluate.arm import Arm, Measured
-from loraflow.evaluate.likelihood import reference_losses
-from loraflow.model.tokenizer import Tokenizer, load_tokenizer
+from loraflow.evaluate.arm import Arm, HeldOut, Measured
+from loraflow.evaluate.likelihood import Foretold, foretell
+from loraflow.evaluate.metrics.likelihood import Likelihood
+from loraflow.model.tokenizer import Tokenizer
 
 _SHOWN = 300  # characters of a document's beginning in the items
 
@@ -19,57 +19,57 @@ class _Document:
 
     id: str
     nats: float = 0.0
+    hits: int = 0
     learned: list[int] = field(default_factory=list)  # ids of the tokens that were foretold
     windows: int = 0
 
 
-def measure_documents(arm: Arm) -> Measured:
-    """Return the loss in nats a token, its perplexity, and bits a byte.
+def measure_documents(arm: Arm, rows: HeldOut) -> Measured:
+    """Return how each document was foretold, its windows joined.
 
-    Bits a byte compare models with different tokenizers: all tokens that were foretold, the end of
-    the text among them, over the bytes of their text.
+    All tokens that were foretold count, the end of the text among them.
     """
-    losses = reference_losses(arm.load_model(), arm.examples, batch_size=arm.settings.batch_size)
-    tokenizer = load_tokenizer(arm.base)
-    items = [_item(document, arm, tokenizer) for document in _documents(arm.examples, losses)]
-    nats = sum(total for total, _ in losses)
-    loss = nats / sum(count for _, count in losses)
-    size = sum(item["bytes"] for item in items)
-    metrics = {
-        "loss": loss,
-        "perplexity": math.exp(loss),
-        "bits_per_byte": nats / math.log(2) / size,
-    }
-    return Measured(items, metrics, {"windows": len(arm.examples)})
+    with arm.model() as model:
+        foretold = foretell(model, rows.examples, batch_size=arm.settings.batch_size)
+    documents = list(_documents(rows.examples, foretold))
+    tokenizer = arm.tokenizer()
+    found = Likelihood().compute(
+        predictions=[document.nats for document in documents],
+        tokens=[len(document.learned) for document in documents],
+        bytes=[_bytes(document, tokenizer) for document in documents],
+        hits=[document.hits for document in documents],
+    )
+    items = [
+        {
+            "id": document.id,
+            "text": rows.records[document.id].answer[:_SHOWN],
+            "windows": document.windows,
+            **numbers,
+        }
+        for document, numbers in zip(documents, found["items"], strict=True)
+    ]
+    return Measured(items, {"windows": len(rows.examples)})
 
 
 def _documents(
-    examples: Sequence[Mapping[str, Any]], losses: Sequence[tuple[float, int]]
+    examples: Sequence[Mapping[str, Any]], foretold: Sequence[Foretold]
 ) -> Iterator[_Document]:
     """Join windows, which stand one behind the other as ID-0, ID-1 and so on."""
     document: _Document | None = None
-    for example, (nats, _) in zip(examples, losses, strict=True):
+    for example, window_of in zip(examples, foretold, strict=True):
         name, _, window = example["id"].partition("-")
         if document is not None and window in ("", "0"):
             yield document
             document = None
         document = document or _Document(name)
-        document.nats += nats
+        document.nats += window_of.nats
+        document.hits += window_of.hits
         document.learned += [label for label in example["labels"] if label != IGNORED]
         document.windows += 1
     if document is not None:
         yield document
 
 
-def _item(document: _Document, arm: Arm, tokenizer: Tokenizer) -> dict[str, Any]:
+def _bytes(document: _Document, tokenizer: Tokenizer) -> int:
     text: str = tokenizer.decode(document.learned, skip_special_tokens=True)
-    size = max(1, len(text.encode()))
-    return {
-        "id": document.id,
-        "text": arm.records[document.id].answer[:_SHOWN],
-        "windows": document.windows,
-        "loss": document.nats / len(document.learned),
-        "tokens": len(document.learned),
-        "bits_per_byte": document.nats / math.log(2) / size,
-        "bytes": size,
-    }
+    return len(text.encode())

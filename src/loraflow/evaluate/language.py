@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import version
 from typing import Any, Protocol
 
 import jieba
@@ -15,6 +16,10 @@ _MIXED = 0.2  # from this share on, a script decides how texts are cut
 
 class Words(Protocol):
     """What rouge_score takes for a tokenizer."""
+
+    @property
+    def name(self) -> str:
+        """What signatures call it."""
 
     def tokenize(self, text: str) -> list[str]:
         """Return the words of `text`."""
@@ -45,6 +50,8 @@ def words_of(language: str) -> Words | None:
 class ChineseWords:
     """Cuts Chinese into words with jieba."""
 
+    name = f"jieba-{version('jieba')}"
+
     def tokenize(self, text: str) -> list[str]:
         """Return the words of `text`, without spaces and punctuation, in lower case."""
         return [word for word in _jieba().lcut(text.lower()) if _LETTER.search(word)]
@@ -56,6 +63,7 @@ class UnicodeWords:
     def __init__(self, *, split: bool) -> None:
         """Cut into single characters if `split`, for scripts without spaces."""
         self._word = re.compile(r"\w" if split else r"\w+")
+        self.name = "characters" if split else "unicode-words"
 
     def tokenize(self, text: str) -> list[str]:
         """Return the words of `text` in lower case."""

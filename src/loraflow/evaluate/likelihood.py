@@ -1,33 +1,58 @@
 """How likely a model finds the reference answers: the held-out loss, item by item."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from loraflow.data.template import IGNORED
 from loraflow.model.load import CausalLM
 from loraflow.progress import progress
-from loraflow.train.loss import answer_losses
+from loraflow.train.loss import learned_logits
+from loraflow.train.packing import learned_rows
 
 
-def reference_losses(
+@dataclass(frozen=True)
+class Foretold:
+    """How a model foretold the learned tokens of an example."""
+
+    nats: float  # summed loss
+    tokens: int
+    hits: int  # tokens that it found the likeliest
+
+
+def foretell(
     model: CausalLM, examples: Sequence[Mapping[str, Any]], *, batch_size: int
-) -> list[tuple[float, int]]:
-    """Return for each example the summed loss of its answer, in nats, and its learned tokens."""
-    results: list[tuple[float, int]] = [(0.0, 0)] * len(examples)
+) -> list[Foretold]:
+    """Measure each example (input_ids, labels), in batches of like length."""
+    results = [Foretold(0.0, 0, 0)] * len(examples)
     order = sorted(range(len(examples)), key=lambda index: len(examples[index]["input_ids"]))
     with progress("held-out loss", len(examples), "answers") as bar:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            with torch.inference_mode():
-                losses, rows = answer_losses(model, _collate([examples[i] for i in batch], model))
-            for row, index in enumerate(batch):
-                of_row = losses[rows == row]
-                results[index] = (float(of_row.sum()), of_row.numel())
+            measured = _measure(model, _collate([examples[index] for index in batch], model))
+            for index, result in zip(batch, measured, strict=True):
+                results[index] = result
             bar.update(len(batch))
     return results
+
+
+@torch.inference_mode()
+def _measure(model: CausalLM, batch: dict[str, torch.Tensor]) -> list[Foretold]:
+    losses, hits = [], []
+    for logits, targets in learned_logits(model, batch):
+        losses.append(F.cross_entropy(logits.float(), targets, reduction="none"))
+        hits.append(logits.argmax(dim=-1) == targets)
+    nats, right, rows = torch.cat(losses), torch.cat(hits), learned_rows(batch)
+    return [
+        Foretold(
+            float(nats[rows == row].sum()), int((rows == row).sum()), int(right[rows == row].sum())
+        )
+        for row in range(len(batch["labels"]))
+    ]
 
 
 def _collate(examples: list[Mapping[str, Any]], model: CausalLM) -> dict[str, torch.Tensor]:

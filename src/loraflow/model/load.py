@@ -58,16 +58,18 @@ def load_classifier(base: BaseModel, labels: Sequence[str], *, seed: int) -> Cla
     return model
 
 
-def load_for_answers(base: BaseModel, trained: Path | None) -> CausalLM:
+def load_for_answers(base: BaseModel, trained: Path | None, *, packed: bool = False) -> CausalLM:
     """Return the base, or what the stage train made of it in `trained`, ready to generate.
 
-    On a CPU a 4-bit base is de-quantized once: the same weights that the adapter was trained
-    on, without unpacking them again for every token.
+    On a CPU a quantized base is de-quantized once, unless it is to stay `packed`: the same weights
+    that the adapter was trained on, without unpacking them again for every token.
     """
-    if trained is not None and (trained / "model").is_dir():
-        model = _unpacked(_load_whole(AutoModelForCausalLM, base, trained))
+    whole = None if trained is None else whole_model_of(trained)
+    if whole is not None:
+        model = _unpacked(_load_whole(AutoModelForCausalLM, base, whole))
     else:
-        model = _with_adapter(_unpacked(load_base(base)), trained)
+        model = load_base(base) if packed else _unpacked(load_base(base))
+        model = _with_adapter(model, trained)
     model.generation_config = GenerationConfig()  # greedy: no penalties of the model's own
     return model.eval()
 
@@ -76,10 +78,22 @@ def load_trained_classifier(
     base: BaseModel, trained: Path | None, labels: Sequence[str]
 ) -> Classifier:
     """Return what the stage train made in `trained`, ready to classify; without, a random head."""
-    if trained is not None and (trained / "model").is_dir():
-        return _unpacked(_load_whole(AutoModelForSequenceClassification, base, trained)).eval()
+    whole = None if trained is None else whole_model_of(trained)
+    if whole is not None:
+        return _unpacked(_load_whole(AutoModelForSequenceClassification, base, whole)).eval()
     model = _unpacked(load_classifier(base, labels, seed=0))
     return _with_adapter(model, trained).eval()
+
+
+def adapter_of(trained: Path) -> Path | None:
+    """Return the adapter in what the stage train left, or `trained` itself if it is one."""
+    folders = (trained / "adapter", trained)
+    return next((folder for folder in folders if (folder / "adapter_config.json").is_file()), None)
+
+
+def whole_model_of(trained: Path) -> Path | None:
+    """Return the model in what the stage train left, if all of it was trained."""
+    return trained / "model" if (trained / "model").is_dir() else None
 
 
 def _placed(base: BaseModel) -> dict[str, Any]:
@@ -98,10 +112,10 @@ def _head_modules(config: Any, base: BaseModel) -> list[str]:
     return head_of(model)
 
 
-def _load_whole(model_class: Any, base: BaseModel, trained: Path) -> Any:
+def _load_whole(model_class: Any, base: BaseModel, folder: Path) -> Any:
     """Load a model whose own weights were trained, in the type that the base is computed in."""
     return model_class.from_pretrained(
-        trained / "model", dtype=compute_dtype(base.quantization), **_placed(base)
+        folder, dtype=compute_dtype(base.quantization), **_placed(base)
     )
 
 
@@ -113,6 +127,5 @@ def _unpacked(model: Any) -> Any:
 
 
 def _with_adapter(model: Any, trained: Path | None) -> Any:
-    if trained is None or not (trained / "adapter").is_dir():
-        return model
-    return PeftModel.from_pretrained(model, trained / "adapter")
+    adapter = None if trained is None else adapter_of(trained)
+    return model if adapter is None else PeftModel.from_pretrained(model, adapter)

@@ -16,7 +16,7 @@ from mlflow.entities import Param
 from loraflow.check import dump_config, flatten
 from loraflow.config import Config
 from loraflow.data.tables import read_rows
-from loraflow.plan import Plan
+from loraflow.plan.experiment import Plan
 from loraflow.store import Store
 from loraflow.tracking.run import Run
 

@@ -6,18 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import pandas as pd
 from mlflow.entities import LoggedModelOutput
 from omegaconf import OmegaConf
 
 from loraflow.check import dump_config
-from loraflow.compare.base_vs_tuned import Comparison
 from loraflow.config import Config
+from loraflow.evaluate.report.content import EvaluationPage
+from loraflow.evaluate.report.markdown import as_markdown
 from loraflow.files import HISTORY, read_lines, write_json
 from loraflow.model.source import BaseModel
-from loraflow.plan import Plan
+from loraflow.plan.evaluation import EvaluationPlan
+from loraflow.plan.experiment import Plan
 from loraflow.store import Store
 from loraflow.tracking.data import copy_files, log_data, log_params
+from loraflow.tracking.evaluation import evaluation_metrics, log_evaluation
 from loraflow.tracking.provenance import git_diff, library_versions
 from loraflow.tracking.run import Run
 
@@ -29,24 +31,45 @@ def record_experiment(
     store: Store,
     *,
     base: BaseModel,
-    comparison: Comparison,
+    page: EvaluationPage,
 ) -> None:
     """Log parameters, final metrics, data, adapter, items and provenance to the active run."""
     settings = dump_config(config)
     params = log_params(run, settings)
     run.flush()
     _complete_history(run, store.folder(plan.last.train) / HISTORY)
-    for name, value in _final_metrics(plan, store, comparison).items():
+    for name, value in _final_metrics(plan, store, page).items():
         run.log_metric(name, value)
     run.flush()
     run.client.set_tag(run.id, "loraflow.base_revision", base.revision)
-    run.client.set_tag(run.id, "mlflow.note.content", comparison.as_markdown())
+    run.client.set_tag(run.id, "mlflow.note.content", as_markdown(page))
     log_data(run, plan, store)
-    mlflow.log_table(pd.DataFrame(comparison.items), "evaluate/items.json")
+    log_evaluation(run, plan.evaluation, store, page)
     with tempfile.TemporaryDirectory() as scratch:
         _gather_files(Path(scratch), settings, plan, store)
         run.client.log_artifacts(run.id, scratch)
     _log_trained(run, params, store.folder(plan.last.train), base)
+    run.recorded = True
+
+
+def record_evaluation(
+    run: Run,
+    config: Config,
+    plan: EvaluationPlan,
+    store: Store,
+    *,
+    page: EvaluationPage,
+    of_run: str | None,
+) -> None:
+    """Log an evaluation without a training; `of_run` is the run whose adapter was evaluated."""
+    log_params(run, dump_config(config))
+    for name, value in evaluation_metrics(page).items():
+        run.log_metric(name, value)
+    run.flush()
+    run.client.set_tag(run.id, "mlflow.note.content", as_markdown(page))
+    if of_run is not None:
+        run.client.set_tag(run.id, "loraflow.evaluates", of_run)
+    log_evaluation(run, plan, store, page)
     run.recorded = True
 
 
@@ -60,15 +83,12 @@ def _complete_history(run: Run, history: Path) -> None:
             run.log_metric(name, value, step)
 
 
-def _final_metrics(plan: Plan, store: Store, comparison: Comparison) -> dict[str, float]:
+def _final_metrics(plan: Plan, store: Store, page: EvaluationPage) -> dict[str, float]:
     trained = store.result(plan.last.train)
     metrics: dict[str, float] = dict(trained["metrics"])
     metrics |= {f"train/{name}": count for name, count in trained["counts"].items()}
     metrics |= {f"train/{name}": trained[name] for name in ("seconds", "peak_memory_gib")}
-    for row in comparison.rows:
-        metrics[f"evaluate/{row.metric}"] = row.tuned
-        metrics[f"evaluate_base/{row.metric}"] = row.base
-    return metrics | comparison.differences()
+    return metrics | evaluation_metrics(page)
 
 
 def _gather_files(folder: Path, settings: Mapping[str, Any], plan: Plan, store: Store) -> None:
@@ -76,11 +96,7 @@ def _gather_files(folder: Path, settings: Mapping[str, Any], plan: Plan, store: 
     (folder / "git.diff").write_text(git_diff(), encoding="utf-8")
     write_json(folder / "libraries.json", library_versions())
     write_json(folder / "stages.json", plan.digests())
-    stages = {
-        "train": plan.last.train,
-        "evaluate_base": plan.evaluate_base,
-        "evaluate_tuned": plan.evaluate_tuned,
-    }
+    stages = {"train": plan.last.train, **plan.evaluation.stages()}
     for stage, key in stages.items():
         copy_files(store.folder(key), folder / "stages" / stage, ["result.json"])
 

@@ -78,7 +78,7 @@ def open_run(tracking: TrackingConfig, plan: Key, *, name: str, data: str) -> It
     behind when it was killed is marked KILLED. Should the tracking server go away, the block goes
     on; the run stays unfinished there, and the same command logs it anew out of the store.
     """
-    client, experiment = _connect(tracking)
+    client, experiment = connect(tracking)
     for earlier in client.search_runs([experiment], f"tags.`{PLAN_TAG}` = '{plan.digest}'"):
         if earlier.info.status == "FINISHED":
             yield Run(client, earlier.info.run_id, _url(tracking, earlier.info), finished=True)
@@ -125,7 +125,7 @@ def _is_dead(process: str) -> bool:
     return host == socket.gethostname() and not psutil.pid_exists(int(pid))
 
 
-def _connect(tracking: TrackingConfig) -> tuple[MlflowClient, str]:
+def connect(tracking: TrackingConfig) -> tuple[MlflowClient, str]:
     """Return a client and the experiment's id, made at first use."""
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # importing it sets INFO
     mlflow.set_tracking_uri(tracking.uri)

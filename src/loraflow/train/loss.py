@@ -45,6 +45,24 @@ def answer_losses(model: Any, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
     return torch.cat(losses) if losses else hidden.new_zeros(0), learned_rows(batch)
 
 
+def learned_logits(model: Any, batch: dict[str, Any]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield logits, (positions, vocabulary), and targets of the learned positions, in chunks.
+
+    In the order of `learned_rows`; for measuring, without gradients. `model` and `batch` are as
+    `answer_losses` has them.
+    """
+    targets = batch["labels"][:, 1:]
+    learned = targets != IGNORED
+    if _prepends_tokens(model):
+        yield _own_logits(model, batch)[:, :-1][learned], targets[learned]
+        return
+    causal_lm = _inside(model)
+    hidden = causal_lm.base_model(**_inputs(batch), use_cache=False).last_hidden_state
+    chunks = zip(hidden[:, :-1][learned].split(_CHUNK), targets[learned].split(_CHUNK), strict=True)
+    for states, wanted in chunks:
+        yield output_logits(causal_lm, states), wanted
+
+
 def require_known_head(model: Any) -> None:
     """Compare our logits with the model's own on a few tokens.
 
@@ -58,7 +76,8 @@ def require_known_head(model: Any) -> None:
     ids = torch.arange(8, device=model.device)[None]
     with _evaluating(model):
         hidden = causal_lm.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        ours, theirs = _logits(causal_lm, hidden), causal_lm(input_ids=ids, use_cache=False).logits
+        ours = output_logits(causal_lm, hidden)
+        theirs = causal_lm(input_ids=ids, use_cache=False).logits
     off = (ours.float() - theirs.float()).abs().max()
     if off > 0.01 * theirs.float().abs().max():  # bfloat16 rounds at 0.004
         raise UserError(
@@ -106,7 +125,7 @@ def _chunk_losses(causal_lm: Any, hidden: Tensor, targets: Tensor) -> Tensor:
 
 
 def _losses(causal_lm: Any, hidden: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(_logits(causal_lm, hidden).float(), targets, reduction="none")
+    return F.cross_entropy(output_logits(causal_lm, hidden).float(), targets, reduction="none")
 
 
 class _FrozenHeadLoss(torch.autograd.Function):
@@ -131,7 +150,7 @@ class _FrozenHeadLoss(torch.autograd.Function):
         return (gradient * upstream[0][:, None]).to(gradient.dtype), None, None
 
 
-def _logits(causal_lm: Any, hidden: Tensor) -> Tensor:
+def output_logits(causal_lm: Any, hidden: Tensor) -> Tensor:
     """Apply the output layer and what the model's config says comes behind it."""
     config = causal_lm.config.get_text_config()
     logits: Tensor = causal_lm.get_output_embeddings()(hidden)

@@ -1,27 +1,30 @@
 """BLEU as sacrebleu computes it (Papineni et al. 2002; Post 2018), of a whole set of answers."""
 
-import datasets
+from typing import Any
+
 import evaluate
 import sacrebleu
+
+from loraflow.evaluate.metrics.features import of_texts
 
 
 class Bleu(evaluate.Metric):  # type: ignore[misc]  # evaluate comes without types
     """Corpus BLEU, 0 to 100, with one reference an answer."""
 
     def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=__doc__,
-            citation="https://aclanthology.org/W18-6319",
-            inputs_description="predictions and references: lists of strings of the same length",
-            features=datasets.Features(
-                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
-            ),
-        )
+        return of_texts(__doc__, "https://aclanthology.org/W18-6319")
 
     def _compute(
         self, predictions: list[str], references: list[str], tokenize: str = "13a"
-    ) -> dict[str, float | str]:
-        """Return the score, and sacrebleu's signature, which names the tokenizer."""
+    ) -> dict[str, Any]:
+        """Return the score, each answer's counts, and sacrebleu's signature with the tokenizer.
+
+        The counts of an answer are those that `compare.corpus.bleu` adds up; sacrebleu 2.6.0 gives
+        them for its own significance tests.
+        """
         metric = sacrebleu.BLEU(tokenize=tokenize)
-        score = metric.corpus_score(predictions, [references]).score
-        return {"bleu": score, "signature": str(metric.get_signature())}
+        return {
+            "bleu": metric.corpus_score(predictions, [references]).score,
+            "counts": metric._extract_corpus_statistics(predictions, [references]),
+            "signature": str(metric.get_signature()),
+        }

