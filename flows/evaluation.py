@@ -49,8 +49,10 @@ def run_evaluation(
     run = _Runner(config, store, models)
     base = _answer(run, plan.base, data, "base", None)
     tuned = None if plan.tuned is None else _answer(run, plan.tuned, data, "tuned", trained)
-    card = run(plan.card, "", lambda it, _, out: it.examine(data.prepared, out=out))
-    bench_card = run(plan.bench_card, "mt-bench", lambda it, _, out: it.examine_bench(out=out))
+    card = run(plan.card, "", lambda it, work, out: it.examine(data.prepared, work, out=out))
+    bench_card = run(
+        plan.bench_card, "mt-bench", lambda it, work, out: it.examine_bench(work, out=out)
+    )
     games = None
     if bench_card and tuned and base.answer and tuned.answer:
         pair, by = (base.answer, tuned.answer), bench_card

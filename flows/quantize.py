@@ -18,7 +18,7 @@ from flows.naming import name_of
 from flows.server import prefect_api
 from flows.stages import DataOutputs, run_stage, run_training_stages
 from loraflow.check import dump_config, load_config
-from loraflow.config import Config
+from loraflow.config import ANSWERED, Config
 from loraflow.errors import UserError
 from loraflow.model.source import BaseModel
 from loraflow.plan.evaluation import plan_evaluation
@@ -125,7 +125,7 @@ def main() -> None:
 
 
 def _run(config: Config) -> None:
-    if config.train.task not in ("sft", "preference"):
+    if config.train.task not in ANSWERED:
         raise UserError(
             f"train.task={config.train.task!r} writes no answers to measure; set train=sft"
         )

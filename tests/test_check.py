@@ -25,7 +25,14 @@ FLOATS = [
 
 @pytest.fixture(scope="module")
 def settings() -> Settings:
-    return dump_config(composed("train.early_stopping={rows: 5, steps: 2, patience: 2}"))
+    judged = ["evaluate=mt_bench", "judge=openai", "judge.api.model=name"]
+    return dump_config(composed("train.early_stopping={rows: 5, steps: 2, patience: 2}", *judged))
+
+
+@pytest.fixture(scope="module")
+def complete(settings: Settings) -> Settings:
+    """Settings with every section filled, also those that do not go together."""
+    return {**settings, "judge": {**settings["judge"], "model": deepcopy(settings["model"])}}
 
 
 def changed(settings: Settings, changes: Settings) -> Settings:
@@ -98,9 +105,9 @@ def test_number_must_be_finite(settings: Settings, key: str, value: float) -> No
 
 
 @pytest.mark.parametrize("key", LEAVES)
-def test_section_in_place_of_a_value_is_named(settings: Settings, key: str) -> None:
+def test_section_in_place_of_a_value_is_named(complete: Settings, key: str) -> None:
     with pytest.raises(UserError, match=f"^{key}[=. ]"):
-        load_config(changed(settings, {key: {"not": "a value"}}))
+        load_config(changed(complete, {key: {"not": "a value"}}))
 
 
 def test_missing_value_is_named(settings: Settings) -> None:
@@ -171,8 +178,8 @@ def test_dumped_config_loads_as_it_was(overrides: list[str]) -> None:
     assert load_config(dump_config(config)) == config
 
 
-def test_flattened_config_has_every_known_key(settings: Settings) -> None:
-    flat = [key for key in flatten(settings) if not key.startswith("data.clean.")]
+def test_flattened_config_has_every_known_key(complete: Settings) -> None:
+    flat = [key for key in flatten(complete) if not key.startswith("data.clean.")]
     assert sorted(flat) == sorted(LEAVES)
 
 
@@ -215,4 +222,23 @@ def test_earlier_and_last_training_are_judged_apart() -> None:
 @pytest.mark.parametrize("task", ["sft", "preference", "classify"])
 def test_windows_are_for_raw_text(settings: Settings, task: str) -> None:
     with pytest.raises(UserError, match=r"^train\.truncation='windows' .*train\.task="):
-        load_config(changed(settings, {"train.truncation": "windows", "train.task": task}))
+        wrong = {"train.truncation": "windows", "train.task": task, "evaluate.mt_bench": None}
+        load_config(changed(settings, wrong))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "match"),
+    [
+        (["judge=local", "judge.kind=openai"], r"^judge\.kind='openai' .*judge\.api"),
+        (["judge=local_other", "judge.model.location=a/b", "judge.kind=none"], r"^judge\.model is"),
+        (
+            ["judge=local_other", "judge.model.location=a/b", "judge.model.file=c"],
+            r"^judge\.model\.",
+        ),
+        (["train=text", "data=pydoc_topics", "evaluate=mt_bench"], r"^evaluate\.mt_bench asks"),
+        (["train=classify", "evaluate.prompts=a.txt"], r"^evaluate\.prompts asks"),
+    ],
+)
+def test_what_is_not_judged_together_is_named(overrides: list[str], match: str) -> None:
+    with pytest.raises(UserError, match=match):
+        composed(*overrides)

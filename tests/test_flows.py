@@ -26,7 +26,7 @@ class Project:
     def __init__(self, overrides: list[str], folder: Path) -> None:
         self.folder = folder
         self.command = [sys.executable, "-m", "flows.experiment", *overrides]
-        self.data_command = [sys.executable, "-m", "flows.data", *overrides]
+        self.overrides = overrides
         self.environment = {**os.environ, "PREFECT_HOME": str(folder / "prefect")}
         self.environment.pop("PREFECT_API_URL", None)
 
@@ -35,8 +35,9 @@ class Project:
     ) -> "subprocess.CompletedProcess[str]":
         return self._run([*self.command, *overrides], timeout_seconds)
 
-    def run_data(self, *overrides: str) -> "subprocess.CompletedProcess[str]":
-        return self._run([*self.data_command, *overrides], timeout_seconds=300)
+    def run_flow(self, flow: str, *words: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", f"flows.{flow}", *self.overrides, *words]
+        return self._run(command, timeout_seconds=300)
 
     def _run(self, command: list[str], timeout_seconds: int) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -104,7 +105,8 @@ def test_run_ends_well_and_says_where_everything_is(
     first: "subprocess.CompletedProcess[str]",
 ) -> None:
     assert first.returncode == 0, first.stderr
-    assert "Base against tuned on 8 held-out rows" in first.stdout
+    assert "8 held-out items" in first.stdout
+    assert "General ability, untouched by the tuning" in first.stdout
     assert "rougeL" in first.stdout
     assert "make ui" in first.stdout
 
@@ -119,6 +121,7 @@ def test_mlflow_has_all_it_takes_to_compare_and_to_repeat(
     metrics = run.data.metrics
     assert {"train/loss", "train/learning_rate", "train/gradient_norm"} <= metrics.keys()
     assert {"evaluate/rougeL", "evaluate_base/rougeL", "compare/rougeL_low"} <= metrics.keys()
+    assert {"evaluate/bleu_high", "compare/bleu_mean", "evaluate/probe_all"} <= metrics.keys()
     assert metrics["train/lora_parameters"] == metrics["train/trainable_parameters"] > 0
     assert {"loraflow.plan", "loraflow.data_fingerprint"} <= run.data.tags.keys()
     assert [data.dataset.name for data in run.inputs.dataset_inputs] == [
@@ -136,6 +139,8 @@ def test_mlflow_has_every_answer_and_the_adapter(
     table = json.loads((artifacts / "evaluate" / "items.json").read_text())
     assert {"prompt", "reference", "base_answer", "tuned_answer"} <= set(table["columns"])
     assert len(table["data"]) == 8
+    assert "rougeL" in (artifacts / "evaluate" / "evaluation.html").read_text(encoding="utf-8")
+    assert json.loads((artifacts / "evaluate" / "card" / "card.json").read_text())["cards"]
     assert (artifacts / "config.yaml").is_file()
     assert list((artifacts.parents[1]).rglob("adapter_model.safetensors"))
 
@@ -150,9 +155,15 @@ def test_prefect_shows_the_stages_and_the_result(
         "prepare",
         "tokenize",
         "report",
-        "evaluate base",
         "train",
+        "evaluate base",
         "evaluate tuned",
+        "probe base",
+        "probe tuned",
+        "examine",
+        "grade base",
+        "grade tuned",
+        "page",
     }
     ((artifact,),) = project.prefect("select data from artifact where key = 'experiment-result'")
     assert "| rougeL |" in artifact
@@ -164,16 +175,16 @@ def test_second_run_reuses_everything_and_adds_no_mlflow_run(
 ) -> None:
     second = project.run()
     assert second.returncode == 0, second.stderr
-    assert second.stderr.count("reused") == 6
+    assert second.stderr.count("reused") == 12
     assert len(project.mlflow_runs()) == 1
     cached = project.prefect("select count(*) from task_run where state_name = 'Cached'")
-    assert cached == [(6,)]
+    assert cached == [(12,)]
 
 
 def test_data_alone_reuses_the_stages_and_links_its_report(
     first: "subprocess.CompletedProcess[str]", project: Project
 ) -> None:
-    done = project.run_data()
+    done = project.run_flow("data")
     assert done.returncode == 0, done.stderr
     assert "rows read = " in done.stdout
     assert done.stderr.count("reused") == 3
@@ -190,7 +201,8 @@ def test_data_alone_reuses_the_stages_and_links_its_report(
 def test_data_alone_stops_at_too_many_rows_set_aside(project: Project, tmp_path: Path) -> None:
     path = tmp_path / "坏.jsonl"
     path.write_text('{"instruction": "q", "output": ""}\n' * 90 + GOOD_ROWS, encoding="utf-8")
-    failed = project.run_data(
+    failed = project.run_flow(
+        "data",
         "data=alpaca",
         f"data.path={path}",
         "data.train_rows=null",

@@ -8,7 +8,7 @@ import jinja2
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from loraflow.config import Config, DataConfig, EarlierConfig, ModelConfig
+from loraflow.config import ANSWERED, Config, DataConfig, EarlierConfig, ModelConfig
 from loraflow.data.operators.table import operator_faults
 from loraflow.data.read.built_in import BUILT_IN
 from loraflow.errors import UserError, nearest
@@ -135,6 +135,7 @@ def _contradictions(config: Config) -> Iterator[str]:
         config.adapter, config.quantization, {**trainings, "train": config.train}
     )
     yield from _model_contradictions(config.model)
+    yield from _evaluation_contradictions(config)
     if re.search(r"://[^/@]*:[^/@]+@", config.tracking.uri):
         yield (
             "tracking.uri holds a password, which would be logged; keep it in the environment "
@@ -216,6 +217,24 @@ def _model_contradictions(model: ModelConfig) -> Iterator[str]:
         yield f"model.sha256 is not checked with model.source={model.source!r}; drop it"
     if model.revision is not None and model.source != "hub":
         yield f"model.revision={model.revision} is used with model.source='hub' only; drop it"
+
+
+def _evaluation_contradictions(config: Config) -> Iterator[str]:
+    judge, evaluate, task = config.judge, config.evaluate, config.train.task
+    if (judge.kind == "openai") != (judge.api is not None):
+        yield f"judge.kind={judge.kind!r} does not go with judge.api; choose judge=openai or local"
+    if judge.model is not None:
+        if judge.kind != "local":
+            yield f"judge.model is not read by judge.kind={judge.kind!r}; choose judge=local_other"
+        for fault in _model_contradictions(judge.model):
+            yield re.sub(r"(?<![\w.])model(?=[.=])", "judge.model", fault)
+    asked = {"evaluate.mt_bench": evaluate.mt_bench, "evaluate.prompts": evaluate.prompts}
+    for key, value in asked.items():
+        if value is not None and task not in ANSWERED:
+            yield (
+                f"{key} asks for answers, and train.task={task!r} trains a model that writes none; "
+                f"set {key}=null"
+            )
 
 
 def _template_fault(chat_template: str | None) -> str | None:

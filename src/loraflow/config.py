@@ -221,6 +221,9 @@ class PreferenceConfig:
     loss_type: Literal["sigmoid", "hinge", "ipo"]
 
 
+ANSWERED = ("sft", "preference")  # tasks whose models answer prompts
+
+
 @dataclass(frozen=True, config=_STRICT)
 class TrainConfig:
     """Training; names and meanings are those of transformers' TrainingArguments."""

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from loraflow.config import Config
+from loraflow.config import ANSWERED, Config
 from loraflow.data.alarms import probe
 from loraflow.errors import UserError
 from loraflow.files import read_json
@@ -17,7 +17,6 @@ _MIB = 2**20
 _WORKING_ROOM = 64 * _MIB  # records, tokens, items and logs of one experiment
 _BYTES_PER_PARAMETER = 4  # the adapter is kept in float32
 _COPIES = 2  # in the store and in MLflow
-_ANSWERED = ("sft", "preference")  # tasks whose evaluation writes answers behind prompts
 
 
 def check_machine(config: Config) -> None:
@@ -60,7 +59,7 @@ def check_model(config: Config, base: Path) -> None:
 def _require_context(config: Config, model: dict[str, Any]) -> None:
     limit = model.get("max_position_embeddings")
     read = {"train.max_length": config.train.max_length}
-    if config.train.task in _ANSWERED:
+    if config.train.task in ANSWERED:
         read["evaluate.max_new_tokens"] = config.evaluate.max_new_tokens
     if limit and sum(read.values()) > limit:
         raise UserError(

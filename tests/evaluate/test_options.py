@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from loraflow.data.records import Record
-from loraflow.evaluate.options import Asked, _likelihoods, _one_by_one, choose
+from loraflow.evaluate.branches import Branched, _one_by_one, likelihoods
+from loraflow.evaluate.options import choose
 from loraflow.evaluate.probe import probe, read_probes
 from loraflow.files import read_lines
 from loraflow.model.load import load_for_answers
@@ -15,10 +16,12 @@ from loraflow.model.source import BaseModel
 from tests.data.tokens import chat, training
 from tests.evaluate.arms import Task, make_arm
 
+LONG = [[50 + n % 300 for n in range(size)] for size in (600, 500, 7)]
 ASKED = [
-    Asked([10, 11, 12], [[20], [21, 22, 23], [24, 25]]),
-    Asked([10], [[30, 31], [30, 32]]),
-    Asked([7, 8, 9, 10, 11, 12, 13], [[40, 41, 42, 43], [44]]),
+    Branched([10, 11, 12], [[20], [21, 22, 23], [24, 25]]),
+    Branched([10], [[30, 31], [30, 32]]),
+    Branched([7, 8, 9, 10, 11, 12, 13], [[40, 41, 42, 43], [], [44]]),
+    Branched([9, 8], LONG),
 ]
 
 
@@ -32,9 +35,9 @@ def by_hand(model: Any, prompt: list[int], option: list[int]) -> float:
 
 def test_likelihoods_are_those_of_each_option_alone(tiny_base: BaseModel) -> None:
     model = load_for_answers(tiny_base, None)
-    found = _likelihoods(model, ASKED)
+    found = likelihoods(model, ASKED, "")
     for asked, row in zip(ASKED, found, strict=True):
-        expected = [by_hand(model, asked.prompt, option) for option in asked.options]
+        expected = [by_hand(model, asked.prompt, option) for option in asked.branches]
         assert row == pytest.approx(expected, rel=1e-4)
     for row, other in zip(found, _one_by_one(model, ASKED), strict=True):
         assert row == pytest.approx(other, rel=1e-4)
@@ -48,8 +51,8 @@ def test_the_likeliest_option_is_chosen(tiny_base: BaseModel, tmp_path: Path) ->
         (item,) = choose(arm, model, [question], [texts], [1])
         prompt = arm.ask(arm.tokenizer(), question)
         ids = [arm.tokenizer()(text, add_special_tokens=False)["input_ids"] for text in texts]
-        likelihoods = [by_hand(model, prompt, option) for option in ids]
-    best = likelihoods.index(max(likelihoods))
+        nats = [by_hand(model, prompt, option) for option in ids]
+    best = nats.index(max(nats))
     assert item["chosen"] == best
     assert item["choice_correct"] == float(best == 1)
 

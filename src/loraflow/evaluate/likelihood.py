@@ -1,6 +1,6 @@
 """How likely a model finds the reference answers: the held-out loss, item by item."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from loraflow.model.load import CausalLM
 from loraflow.progress import progress
 from loraflow.train.loss import learned_logits
 from loraflow.train.packing import learned_rows
+
+_TOKENS = 8_192  # of a batch, padding among them
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,25 @@ def foretell(
 ) -> list[Foretold]:
     """Measure each example (input_ids, labels), in batches of like length."""
     results = [Foretold(0.0, 0, 0)] * len(examples)
-    order = sorted(range(len(examples)), key=lambda index: len(examples[index]["input_ids"]))
     with progress("held-out loss", len(examples), "answers") as bar:
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
+        for batch in _batches([len(example["input_ids"]) for example in examples], batch_size):
             measured = _measure(model, _collate([examples[index] for index in batch], model))
             for index, result in zip(batch, measured, strict=True):
                 results[index] = result
             bar.update(len(batch))
     return results
+
+
+def _batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Group the places of like lengths: `most` rows at most, and so many tokens with padding."""
+    batch: list[int] = []
+    for place in sorted(range(len(lengths)), key=lambda place: lengths[place]):
+        if batch and (len(batch) == most or lengths[place] * (len(batch) + 1) > _TOKENS):
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
 
 
 @torch.inference_mode()

@@ -29,7 +29,9 @@ class Measuring:
         self._config = config
         self._base = base
         self._lender = ModelLender()
-        self._bench = Bench(config.judge, judge, self._lender)
+        self._bench = Bench(
+            config.judge, judge, self._lender, name=(config.judge.model or config.model).name
+        )
 
     def close(self) -> None:
         """Let go of the loaded base."""
@@ -59,15 +61,15 @@ class Measuring:
             arm, self._questions(), model_id=name, judge_name=self._judge_name(), out=out
         )
 
-    def examine(self, prepared: Path, *, out: Path) -> Summary:
+    def examine(self, prepared: Path, work: Path, *, out: Path) -> Summary:
         """Test the judge on held-out rows."""
         rows = ((row.id, row.record) for row in read_rows(prepared / "held_out.parquet"))
-        return self._examine(exchanges_of(rows, self._config.judge.card_rows), out)
+        return self._examine(exchanges_of(rows, self._config.judge.card_rows), work, out)
 
-    def examine_bench(self, *, out: Path) -> Summary:
+    def examine_bench(self, work: Path, *, out: Path) -> Summary:
         """Test the judge on right answers to two-turn questions."""
         most = self._config.judge.card_rows
-        return self._examine(card_rows(self._questions(), self._judge_name(), most), out)
+        return self._examine(card_rows(self._questions(), self._judge_name(), most), work, out)
 
     def grade(
         self, prepared: Path, evaluated: Path, card: Path, work: Path, *, out: Path
@@ -89,10 +91,10 @@ class Measuring:
             self._bench, self._questions(), answered=answered, card=card, work=work, out=out
         )
 
-    def _examine(self, rows: list[Exchange], out: Path) -> Summary:
+    def _examine(self, rows: list[Exchange], work: Path, out: Path) -> Summary:
         labels = self._config.judge.human_labels
         path = None if labels is None else Path(labels).expanduser()
-        return examine(self._bench, rows, labels=path, out=out)
+        return examine(self._bench, rows, labels=path, work=work, out=out)
 
     def _questions(self) -> MtBenchConfig:
         bench = self._config.evaluate.mt_bench

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from loraflow.check import dump_config
-from loraflow.config import Config
+from loraflow.config import ANSWERED, Config
 from loraflow.errors import UserError
 from loraflow.files import hash_content
 from loraflow.model.source import BaseModel
 from loraflow.plan.keys import COMPUTING, stage_key, versions
 from loraflow.store import Key
 
-ANSWERED = ("sft", "preference")  # tasks whose models answer prompts
 _HELD_OUT = ("max_new_tokens", "batch_size", "language", "samples", "temperature")
 _SHIPPED = ("en", "zh")  # question sets, versioned with the code
 _SETS_VERSION = 1

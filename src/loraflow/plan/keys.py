@@ -15,7 +15,7 @@ _VERSIONS = {
     "probe": 1,
     "prompts": 1,
     "answer": 1,
-    "examine": 1,
+    "examine": 2,
     "grade": 1,
     "play": 1,
     "page": 1,

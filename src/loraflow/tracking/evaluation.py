@@ -6,11 +6,13 @@ import mlflow
 import pandas as pd
 
 from loraflow.evaluate.report.content import EvaluationPage, Score
+from loraflow.evaluate.report.notes import UNTRUSTED
 from loraflow.evaluate.report.run import PAGE
 from loraflow.files import ITEMS
 from loraflow.plan.evaluation import EvaluationPlan
 from loraflow.store import Store
 from loraflow.tracking.run import Run
+from loraflow.tracking.traces import log_traces
 
 _FOLDER = "evaluate"
 
@@ -39,11 +41,12 @@ def log_evaluation(run: Run, plan: EvaluationPlan, store: Store, page: Evaluatio
         for path in sorted(folder.rglob("*.jsonl")) + sorted(folder.glob("card.json")):
             if path.name != ITEMS:  # in the table
                 run.client.log_artifact(run.id, str(path), f"{_FOLDER}/{name}")
+    log_traces(run, page)
 
 
 def _numbers(scores: Sequence[Score]) -> Iterator[tuple[str, float]]:
     for score in scores:
-        name = score.name.replace(" ", "_") + ("_untrusted" if score.note else "")
+        name = score.name.replace(" ", "_") + ("_untrusted" if score.note == UNTRUSTED else "")
         best = score.tuned or score.base
         yield f"evaluate/{name}", best.value
         yield f"evaluate/{name}_low", best.low

@@ -41,7 +41,7 @@ def test_information_holds_for_odd_tokenizers(name: str, tiny_base: BaseModel) -
         ids = chat.answer_ids(answer)
         assert chat.text(ids).strip() == answer
         prompt = chat.prompt_ids(ASKED)
-        alone = chat.opening_ids(prompt)
+        alone = chat.unasked_ids()
         assert 0 < len(alone) < len(prompt)
         expected = log_likelihood(model, prompt, ids) - log_likelihood(model, alone, ids)
         assert grade.raw == pytest.approx(expected, abs=1e-3)
@@ -56,12 +56,12 @@ def test_rating_holds_for_odd_tokenizers(name: str, tiny_base: BaseModel) -> Non
     assert grade.prompt.endswith("Rating: [[")
 
 
-def test_opening_is_the_marker_of_the_template(tiny_base: BaseModel) -> None:
-    tokenizer = load_tokenizer(tiny_base)
-    chat = ChatTokens(tokenizer, tiny_base)
-    assert chat.text(chat.opening_ids(chat.prompt_ids(ASKED))) == "<|im_start|>assistant\n"
+def test_unasked_is_the_template_around_nothing(tiny_base: BaseModel) -> None:
+    chat = ChatTokens(load_tokenizer(tiny_base), tiny_base)
+    expected = "<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n"
+    assert chat.text(chat.unasked_ids()) == expected
     bare = ChatTokens(tokenizers()["no marker"], tiny_base)
-    assert bare.text(bare.opening_ids(bare.prompt_ids(ASKED))) == "<s>"
+    assert bare.text(bare.unasked_ids()) == "<s>[]"
 
 
 def test_system_message_goes_to_the_user_where_there_is_none(tiny_base: BaseModel) -> None:

@@ -25,6 +25,7 @@ ROWS = [
     row("4", "What is this?", "class self path key value"),
 ]
 TALK = Exchange("5", ("Who?", "And then?"), ("Me.", "Not you."))
+UNASKED = "<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n"
 READINGS: tuple[Reading, ...] = ("rating", "information")
 
 
@@ -47,7 +48,7 @@ def test_information_is_the_difference_of_log_likelihoods(
     model: Any, tokenizer: Tokenizer, tiny_base: BaseModel
 ) -> None:
     grades = judge_of(model, tokenizer, tiny_base, "information").grade([*ROWS, TALK], ignore)
-    opening = ids_of(tokenizer, "<|im_start|>assistant\n")
+    opening = ids_of(tokenizer, UNASKED)
     for exchange, grade in zip([*ROWS, TALK], grades, strict=True):
         asked = "".join(
             f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n{answer}<|im_end|>\n"
@@ -57,7 +58,7 @@ def test_information_is_the_difference_of_log_likelihoods(
         expected = log_likelihood(model, ids_of(tokenizer, asked), answer)
         expected -= log_likelihood(model, opening, answer)
         assert grade.raw == pytest.approx(expected, abs=1e-3)
-        assert abs(expected) > 0.01
+        assert abs(expected) > 0.005
         assert grade.rating == pytest.approx(SCALE.rating(expected), abs=1e-3)
         assert grade.prompt == asked
 
@@ -155,7 +156,7 @@ def test_long_question_is_cut_and_the_answer_is_not(
     answer = ids_of(tokenizer, "Write the summary line.")
     assert len(context) + len(answer) == 128
     assert grade.prompt.endswith("Who?<|im_end|>\n<|im_start|>assistant\n")
-    opening = ids_of(tokenizer, "<|im_start|>assistant\n")
+    opening = ids_of(tokenizer, UNASKED)
     expected = log_likelihood(model, context, answer) - log_likelihood(model, opening, answer)
     assert grade.raw == pytest.approx(expected, abs=1e-3)
     assert judge.questions_cut == 1

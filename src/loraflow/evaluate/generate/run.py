@@ -1,5 +1,6 @@
 """Answers prompts, shows how far it is, and goes on where an earlier process was killed."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +13,8 @@ from loraflow.evaluate.journal import Journal
 from loraflow.model.load import CausalLM
 from loraflow.model.tokenizer import Tokenizer
 from loraflow.progress import progress
+
+_ROOM = 2 * 2**30  # bytes of keys and values
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,14 @@ def generate_answers(
 ) -> tuple[list[Answer], Speed]:
     """Return one answer for each prompt, in the order of the prompts, and how fast that was.
 
-    An answer depends on its own prompt alone, and on `batch_size`, in which products are computed.
+    An answer depends on its own prompt alone, and on how many are written at once (`count_slots`).
     """
     started, written = time.perf_counter(), 0
+    slots = count_slots(model, prompts, batch_size)  # of all: going on changes no product
     missing = [prompt for prompt in prompts if prompt.key not in journal.done]
     with progress("answer", len(prompts), "answers") as bar:
         bar.update(len(prompts) - len(missing))
-        for place, tokens in _write(model, tokenizer, missing, batch_size, stop):
+        for place, tokens in _write(model, tokenizer, missing, slots, stop):
             text = tokenizer.decode(tokens, skip_special_tokens=True).strip()
             answer = Answer(text, ended=tokens[-1] in stop, tokens=len(tokens))
             journal.add(missing[place].key, asdict(answer))
@@ -59,14 +63,38 @@ def generate_answers(
             bar.set_postfix_str(f"{written / (time.perf_counter() - started):.0f} tokens/s", False)
     answers = [Answer(**journal.done[prompt.key]) for prompt in prompts]
     seconds = time.perf_counter() - started if missing else 0.0
-    return answers, Speed(written, seconds, min(batch_size, len(missing)))
+    return answers, Speed(written, seconds, min(slots, len(missing)))
+
+
+def count_slots(model: CausalLM, prompts: Sequence[Prompt], batch_size: int) -> int:
+    """Return how many answers to all these prompts are written at once.
+
+    At most `batch_size`, no more than have room for their keys and values, and no more than share
+    out evenly: of 48 prompts and 32 slots, 24 twice.
+    """
+    if not prompts:
+        return 1
+    longest = max(len(prompt.ids) + prompt.max_new_tokens for prompt in prompts)
+    most = max(1, min(batch_size, int(_ROOM / (longest * _bytes_per_token(model)))))
+    waves = math.ceil(len(prompts) / most)
+    return math.ceil(len(prompts) / waves)
+
+
+def _bytes_per_token(model: CausalLM) -> int:
+    """Return the bytes of the keys and values of one token."""
+    config = model.config.get_text_config()
+    heads: int = config.num_attention_heads
+    width: int = getattr(config, "head_dim", None) or config.hidden_size // heads
+    groups: int = getattr(config, "num_key_value_heads", None) or heads
+    layers: int = config.num_hidden_layers
+    return 2 * layers * groups * width * int(model.dtype.itemsize)
 
 
 def _write(
     model: CausalLM,
     tokenizer: Tokenizer,
     prompts: Sequence[Prompt],
-    batch_size: int,
+    slots: int,
     stop: Sequence[int],
 ) -> Iterator[tuple[int, list[int]]]:
     """Yield the places of prompts and the tokens of their answers, as they are finished."""
@@ -74,7 +102,7 @@ def _write(
         return
     with answering(model) as in_slots:
         if in_slots:
-            for writing in decode(model, prompts, slots=batch_size, stop=stop):
+            for writing in decode(model, prompts, slots=slots, stop=stop):
                 yield writing.place, writing.tokens
     if not in_slots:
-        yield from generate_padded(model, tokenizer, prompts, batch_size=batch_size, stop=stop)
+        yield from generate_padded(model, tokenizer, prompts, batch_size=slots, stop=stop)

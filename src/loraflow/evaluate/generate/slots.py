@@ -113,14 +113,14 @@ def slot_attention(
     if options.get("softcap") is not None or options.get("s_aux") is not None:
         raise NotImplementedError("attention with a softcap or sinks is not computed in slots")
     window = options.get("sliding_window")
-    attended = query.new_empty(*query.shape[:-1], value.shape[-1])
+    # heads that share keys are rows of one query, and every slot a batch: torch's fused kernel
+    heads = key.shape[1]
+    rows = query.reshape(len(lengths), heads, -1, query.shape[-1])
+    attended = rows.new_empty(*rows.shape[:-1], value.shape[-1])
     for slot, length in enumerate(lengths):
         seen = slice(max(0, length - window) if window else 0, length)
-        attended[slot] = F.scaled_dot_product_attention(
-            query[slot],
-            key[slot, :, seen],
-            value[slot, :, seen],
-            scale=options.get("scaling"),
-            enable_gqa=query.shape[1] != key.shape[1],
+        one = slice(slot, slot + 1)
+        attended[one] = F.scaled_dot_product_attention(
+            rows[one], key[one, :, seen], value[one, :, seen], scale=options.get("scaling")
         )
-    return attended.transpose(1, 2), None
+    return attended.reshape(len(lengths), 1, query.shape[1], -1), None

@@ -41,8 +41,7 @@ class ChatTokens:
         """Take the model's own chat template, or a plain one."""
         own = tokenizer.chat_template is not None
         self._tokenizer = tokenizer
-        self._chat_template = None if own else _PLAIN
-        config = TemplateConfig("native" if own else "plain", self._chat_template)
+        config = TemplateConfig("native" if own else "plain", None if own else _PLAIN)
         self._template = Template(config, tokenizer, stop_tokens(base, tokenizer))
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
@@ -59,16 +58,14 @@ class ChatTokens:
             joined = {**user, "content": f"{system['content']}\n\n{user['content']}"}
             return self._template.prompt_ids([joined, *rest])
 
-    def opening_ids(self, prompt: Sequence[int]) -> list[int]:
-        """Return what stands before an answer to nothing: BOS, if `prompt` has it, and a marker.
+    def unasked_ids(self) -> list[int]:
+        """Return what stands before an answer to an empty question.
 
         At least one token, since the first token of a text has no probability.
         """
-        ids = self._ids(self._marker())
-        bos = self._tokenizer.bos_token_id
-        if bos is not None and list(prompt[:1]) == [bos] and ids[:1] != [bos]:
-            ids = [bos, *ids]
-        return ids or [self._tokenizer.eos_token_id if bos is None else bos]
+        first = (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id)
+        ids = self.prompt_ids([{"role": "user", "content": ""}])
+        return ids or [next(token for token in first if token is not None)]
 
     def answer_ids(self, text: str, *, behind: str = _ANCHORS[0]) -> list[int]:
         """Return the tokens of `text`, the same ones wherever it stands."""
@@ -94,21 +91,6 @@ class ChatTokens:
         """Return what the tokens say, special ones too."""
         text: str = self._tokenizer.decode(ids)
         return text
-
-    def _marker(self) -> str:
-        """Return what the template puts before an answer that is asked for."""
-        asked, closed = (
-            self._tokenizer.apply_chat_template(
-                [{"role": "user", "content": "."}],
-                chat_template=self._chat_template,
-                tokenize=False,
-                add_generation_prompt=asks,
-                enable_thinking=False,  # as `Template` has it
-            )
-            for asks in (True, False)
-        )
-        marker: str = asked.removeprefix(closed) if asked.startswith(closed) else ""
-        return marker
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from loraflow.data.records import Record
+from loraflow.evaluate.journal import Journal
 from loraflow.evaluate.judge.agreement import measure_agreement, read_votes
+from loraflow.evaluate.judge.asking import RememberedJudge
 from loraflow.evaluate.judge.base import Exchange
 from loraflow.evaluate.judge.calibrate import make_card
 from loraflow.evaluate.judge.card import Card, choose_reading
@@ -22,7 +24,7 @@ _REPEATS = 1  # how often some rows are graded again
 
 
 def examine(
-    bench: Bench, rows: Sequence[Exchange], *, labels: Path | None, out: Path
+    bench: Bench, rows: Sequence[Exchange], *, labels: Path | None, work: Path, out: Path
 ) -> dict[str, Any]:
     """Write card.json, the judge's cards and the reading that is taken, to `out`; return counts.
 
@@ -31,8 +33,12 @@ def examine(
     cards: dict[str, Card] = {}
     usage: dict[str, Any] = {}
     for reading in bench.readings():
-        with bench.judge(reading, Scale.neutral()) as judge:
-            cards[reading] = make_card(judge, rows, seed=_SEED, repeats=_REPEATS)
+        with (
+            bench.judge(reading, Scale.neutral()) as judge,
+            Journal(work / f"{reading}.jsonl") as journal,
+        ):
+            remembered = RememberedJudge(judge, journal)
+            cards[reading] = make_card(remembered, rows, seed=_SEED, repeats=_REPEATS)
             usage = usage_of(judge)
     reading = choose_reading(cards)
     agreement = None
@@ -47,6 +53,7 @@ def examine(
         "cards": {name: card.as_dict() for name, card in cards.items()},
         "sentences": sentences(cards[reading]),
         "agreement": agreement,
+        "own": bench.is_base,
     }
     write_json(out / _FILE, card)
     accuracy = cards[reading].accuracy

@@ -9,10 +9,10 @@ from typing import Any
 from loraflow.data.records import Record
 from loraflow.data.tables import read_rows
 from loraflow.evaluate.journal import Journal
+from loraflow.evaluate.judge.asking import ask, journal_key
 from loraflow.evaluate.judge.base import Exchange, Grade
 from loraflow.evaluate.judge.examine import exchanges_of, read_card
 from loraflow.evaluate.judge.opening import Bench, usage_of
-from loraflow.evaluate.mt_bench.judging import ask, journal_key
 from loraflow.files import ITEMS, read_lines, write_lines
 
 

@@ -2,14 +2,10 @@
 
 from collections.abc import Sequence
 
-import torch
-
-from loraflow.data.template import IGNORED
+from loraflow.evaluate.branches import Branched, likelihoods
 from loraflow.evaluate.judge.base import Exchange
 from loraflow.evaluate.judge.chat_tokens import Asked, ChatTokens
 from loraflow.model.load import CausalLM
-from loraflow.train.loss import answer_losses
-from loraflow.train.packing import Labelled, pad
 
 _LEAST_CONTEXT = 32  # tokens of a question that must be left for it to count as asked
 
@@ -17,8 +13,9 @@ _LEAST_CONTEXT = 32  # tokens of a question that must be left for it to count as
 class Information:
     """log p(answer | question) - log p(answer), in nats: what the two say of each other.
 
-    The answers of earlier turns are context. The end of an answer is not measured, so an empty one
-    has exactly 0.
+    An answer by itself stands behind an empty question, so that only the question makes the
+    difference. The answers of earlier turns are context. The end of an answer is not measured, so
+    an empty one has exactly 0.
     """
 
     def __init__(self, model: CausalLM, chat: ChatTokens, window: int | None) -> None:
@@ -26,6 +23,7 @@ class Information:
         self._model = model
         self._chat = chat
         self._window = window
+        self._unasked = chat.unasked_ids()
 
     def prepare(self, exchange: Exchange) -> Asked:
         """Return the tokens, the question cut from the left if they are too many."""
@@ -39,22 +37,27 @@ class Information:
         return Asked(self._chat.keep_end(prompt, room), answer, cut=True)
 
     def measure(self, batch: Sequence[Asked]) -> list[float]:
-        """Return the nats of each."""
-        alone = [self._chat.opening_ids(asked.context) for asked in batch]
-        without = self._losses([_labelled(o, a.answer) for o, a in zip(alone, batch, strict=True)])
-        behind = self._losses([_labelled(asked.context, asked.answer) for asked in batch])
-        return [
-            none - some if asked.answer else 0.0
-            for asked, none, some in zip(batch, without, behind, strict=True)
-        ]
+        """Return the nats of each; a context that several share is read once."""
+        without = self._nats([self._unasked] * len(batch), batch)
+        behind = self._nats([asked.context for asked in batch], batch)
+        return [some - none for some, none in zip(behind, without, strict=True)]
 
-    def _losses(self, rows: list[Labelled]) -> list[float]:
-        """Return the summed loss of the answer in each row."""
-        batch = {name: value.to(self._model.device) for name, value in pad(rows, padding=0).items()}
-        with torch.inference_mode():
-            losses, places = answer_losses(self._model, batch)
-        sums = losses.new_zeros(len(rows), dtype=torch.float64)
-        return [float(loss) for loss in sums.index_add(0, places, losses.double())]
+    def _nats(self, contexts: Sequence[list[int]], batch: Sequence[Asked]) -> list[float]:
+        """Return the log-likelihood of each answer behind its context."""
+        places: dict[tuple[int, ...], list[int]] = {}
+        for place, context in enumerate(contexts):
+            places.setdefault(tuple(context), []).append(place)
+        asked = [
+            Branched(list(context), [batch[place].answer for place in of])
+            for context, of in places.items()
+        ]
+        found = likelihoods(self._model, asked, "")
+        by_place = {
+            place: nats
+            for of, row in zip(places.values(), found, strict=True)
+            for place, nats in zip(of, row, strict=True)
+        }
+        return [by_place[place] for place in range(len(batch))]
 
 
 def _messages(exchange: Exchange) -> list[dict[str, str]]:
@@ -66,7 +69,3 @@ def _messages(exchange: Exchange) -> list[dict[str, str]]:
             {"role": "user", "content": question},
         ]
     return messages
-
-
-def _labelled(context: list[int], answer: list[int]) -> Labelled:
-    return [*context, *answer], [IGNORED] * len(context) + answer

@@ -17,13 +17,12 @@ from loraflow.evaluate.judge.scale import Scale
 from loraflow.model.load import CausalLM
 from loraflow.model.source import BaseModel
 from loraflow.model.tokenizer import Tokenizer
-from loraflow.progress import progress
 
 log = logging.getLogger(__name__)
 
 Reading = Literal["rating", "information"]
 
-_VERSION = 1  # raise it when a reading changes
+_VERSION = 2  # raise it when a reading changes
 _EQUAL = 1e-4  # raw values so close are a tie: batches of other shapes round otherwise
 _TOO_LONG = "the answer leaves no room for its question in the judge's window"
 
@@ -154,18 +153,16 @@ class LocalJudge:
         """Tell of each exchange's raw value as soon as it is there; None: it does not fit."""
         asked = [self._reader.prepare(exchange) for exchange in exchanges]
         self._count_cut(asked)
-        with progress("judge", len(asked), "answers") as bar:
-            for place in [place for place, one in enumerate(asked) if not one.fits]:
-                heard(place, asked[place], None)
-                bar.update(1)
-            fitting = [place for place, one in enumerate(asked) if one.fits]
-            order = sorted(fitting, key=lambda place: len(asked[place]))  # little padding
-            for start in range(0, len(order), self._batch_size):
-                batch = order[start : start + self._batch_size]
-                values = self._reader.measure([asked[place] for place in batch])
-                for place, raw in zip(batch, values, strict=True):
-                    heard(place, asked[place], raw)
-                bar.update(len(batch))
+        for place in [place for place, one in enumerate(asked) if not one.fits]:
+            heard(place, asked[place], None)
+        fitting = [place for place, one in enumerate(asked) if one.fits]
+        # little padding, and answers to one question together
+        order = sorted(fitting, key=lambda place: (len(asked[place].context), asked[place].context))
+        for start in range(0, len(order), self._batch_size):
+            batch = order[start : start + self._batch_size]
+            values = self._reader.measure([asked[place] for place in batch])
+            for place, raw in zip(batch, values, strict=True):
+                heard(place, asked[place], raw)
 
     def _count_cut(self, asked: Sequence[Asked]) -> None:
         cut = sum(one.cut for one in asked)

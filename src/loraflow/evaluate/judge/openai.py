@@ -13,7 +13,6 @@ from loraflow.evaluate.judge.base import Exchange, Failure, Game, Grade, Verdict
 from loraflow.evaluate.judge.endpoint import CallFailedError, Endpoint, Usage
 from loraflow.evaluate.judge.prompts import Prompts, prompt_name
 from loraflow.evaluate.judge.ratings import Winner, parse_rating, parse_verdict
-from loraflow.progress import progress
 
 _READING = 1  # raise it when a reply is read otherwise
 _RATING_ASKED = 'End with your rating from 1 to 10 in exactly this form: "Rating: [[n]]".'
@@ -98,15 +97,11 @@ class OpenAIJudge:
             return place, work(items[place], stop)
 
         # Its threads do not outlive the program: Ctrl-C waits for no call.
-        with (
-            ThreadPool(self._settings.concurrency) as pool,
-            progress("judge", len(items), "answers") as bar,
-        ):
+        with ThreadPool(self._settings.concurrency) as pool:
             try:
                 for place, result in pool.imap_unordered(one, range(len(items))):
                     results[place] = result
                     done(place, result)
-                    bar.update(1)
             finally:
                 stop.set()
         return [results[place] for place in range(len(items))]

@@ -16,18 +16,26 @@ from loraflow.model.source import BaseModel
 from loraflow.model.tokenizer import load_tokenizer
 
 READINGS: tuple[Reading, ...] = ("information", "rating")
-_BATCH = 8  # answers that a local judge reads at once
+_BATCH = {"rating": 8, "information": 56}  # answers read at once: of eight rows of a card
 
 
 class Bench:
     """Where judges sit: what it takes to have one, with the base loaded once for all."""
 
-    def __init__(self, config: JudgeConfig, base: BaseModel, lender: ModelLender) -> None:
-        """Take the base that judges, if the judge is local."""
+    def __init__(
+        self, config: JudgeConfig, base: BaseModel, lender: ModelLender, *, name: str
+    ) -> None:
+        """Take the base that judges, if the judge is local, and what it is called."""
         self._config = config
         self._base = base
+        self._name = name
         self._lender = lender
         self._prompts = _prompts(config)
+
+    @property
+    def is_base(self) -> bool:
+        """Tell whether the model that judges is the base that is measured."""
+        return self._config.kind == "local" and self._config.model is None
 
     def readings(self) -> tuple[str, ...]:
         """Return the ways in which the judge could read answers; one for an endpoint."""
@@ -53,9 +61,9 @@ class Bench:
                 load_tokenizer(self._base),
                 self._base,
                 reading="rating" if reading == "rating" else "information",
-                batch_size=_BATCH,
+                batch_size=_BATCH[reading],
                 scale=scale,
-                name=f"{Path(self._base.name).name} {reading}",
+                name=f"{self._name} {reading}",
                 prompts=self._prompts,
             )
 

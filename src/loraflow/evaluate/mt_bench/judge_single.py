@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loraflow.evaluate.journal import Journal
+from loraflow.evaluate.judge.asking import ask, journal_key
 from loraflow.evaluate.judge.base import Exchange, Grade, Judge
 from loraflow.evaluate.mt_bench.answers import ModelAnswers
-from loraflow.evaluate.mt_bench.judging import MISSING, Judgment, ask, journal_key, references
+from loraflow.evaluate.mt_bench.judging import MISSING, Judgment, references
 from loraflow.evaluate.mt_bench.questions import Question, judged_turns
 
 FAILED_SCORE = -1  # FastChat's score of a judgment that failed

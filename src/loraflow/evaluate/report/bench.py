@@ -20,6 +20,7 @@ from loraflow.evaluate.mt_bench.score_single import (
 )
 from loraflow.evaluate.outputs import EvaluationOutputs
 from loraflow.evaluate.report.content import Bench, Conversation, Score, Turn
+from loraflow.evaluate.report.notes import OWN, UNTRUSTED
 
 _WORDS = {
     "call": "judgments without a reply",
@@ -35,7 +36,7 @@ def gather_bench(outputs: EvaluationOutputs) -> Bench | None:
     }
     if not graded or outputs.bench_card is None or outputs.base.answer is None:
         return None
-    _, card, _ = read_card(outputs.bench_card)
+    _, card, file = read_card(outputs.bench_card)
     questions = read_questions(outputs.base.answer)
     categories = {question.id: question.category for question in questions}
     rows = [
@@ -43,7 +44,8 @@ def gather_bench(outputs: EvaluationOutputs) -> Bench | None:
     ]
     scores = single_scores(rows, categories)
     gaps = _gaps(rows, categories) if len(graded) > 1 else {}
-    note = "" if card.trusted else "untrusted judge"
+    own = OWN if file["own"] and len(graded) > 1 else ""
+    note = own if card.trusted else UNTRUSTED
     return Bench(
         judge=card.judge,
         trusted=card.trusted,

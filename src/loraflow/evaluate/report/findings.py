@@ -27,7 +27,7 @@ def _held_out(scores: Sequence[Score]) -> Iterator[str]:
         yield f"No difference beyond the noise of {open_[0].items} items: {names}."
     for score in scores:
         if score.note and score.difference:
-            yield f"{score.name} counts for nothing here: {score.note}."
+            yield f"{score.name} does not decide between base and tuned: {score.note}."
 
 
 def _forgetting(probes: Sequence[Score]) -> Iterator[str]:
@@ -54,8 +54,8 @@ def _bench(bench: Bench | None) -> Iterator[str]:
     if bench is None or not bench.overall or bench.overall[0].difference is None:
         return
     average = bench.overall[0]
-    if not bench.trusted:
-        yield f"The ratings of {bench.judge} count for nothing: it is not better than chance."
+    if average.note:
+        yield f"Ratings of {bench.judge} do not decide between base and tuned: {average.note}."
         return
     gap = average.difference
     verdict = "no difference beyond the noise"

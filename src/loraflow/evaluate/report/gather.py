@@ -13,9 +13,9 @@ from loraflow.evaluate.report.bench import gather_bench
 from loraflow.evaluate.report.cards import gather_card
 from loraflow.evaluate.report.content import EvaluationPage, Sample, Score
 from loraflow.evaluate.report.findings import find
+from loraflow.evaluate.report.notes import OWN, UNTRUSTED
 from loraflow.files import ITEMS, read_json, read_lines
 
-UNTRUSTED = "untrusted judge"
 _ALL = "all"
 _DIGITS = {"bleu": 2, "chrf": 1, "perplexity": 2, "judge_rating": 2, "answer_characters": 0}
 _NOT_TEXT = ("answer", "reference", "chosen")
@@ -31,8 +31,8 @@ def gather(
     """Return what the evaluation shows: every number with its interval, every item."""
     arms = {name: _items(arm) for name, arm in outputs.arms().items()}
     cards = [folder for folder in (outputs.card, outputs.bench_card) if folder is not None]
-    trusted = outputs.card is None or read_card(outputs.card)[1].trusted
-    scores = _scores(arms, note=lambda name: "" if name != "judge_rating" or trusted else UNTRUSTED)
+    reserved = _reservation(outputs)
+    scores = _scores(arms, note=lambda name: reserved if name == "judge_rating" else "")
     probes = _probes(outputs)
     bench = gather_bench(outputs)
     note = str(read_json(outputs.base.evaluate / "result.json").get("note", ""))
@@ -47,6 +47,16 @@ def gather(
         items=[_item(*row) for row in zip(*arms.values(), strict=True)],
         prompts=_prompts(outputs),
     )
+
+
+def _reservation(outputs: EvaluationOutputs) -> str:
+    """Return why the judge's ratings say nothing of base against tuned; empty if they do."""
+    if outputs.card is None:
+        return ""
+    _, card, file = read_card(outputs.card)
+    if not card.trusted:
+        return UNTRUSTED
+    return OWN if file["own"] and outputs.tuned is not None else ""
 
 
 def _items(arm: ArmOutputs) -> list[dict[str, Any]]:

@@ -1,0 +1,4 @@
+"""Reservations about a judge's ratings, which keep them out of what is called better or worse."""
+
+UNTRUSTED = "untrusted judge"
+OWN = "the judge is the base, which finds its own answers likely"
