@@ -13,28 +13,14 @@ from loraflow.errors import UserError
 from loraflow.model.source import BaseModel
 from loraflow.plan.experiment import make_plan
 from tests.conftest import composed
-from tests.test_flows import Project, wait_for
+from tests.test_flows import Project, tiny_project, wait_for
 
 BENCH = ["evaluate=mt_bench", "evaluate.mt_bench.per_category=1", "evaluate.mt_bench.games=true"]
 
 
 @pytest.fixture(scope="module")
 def project(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    folder = tmp_path_factory.mktemp("project")
-    overrides = [
-        "model=folder",
-        f"model.location={tiny_folder}",
-        "model.name=tiny",
-        f"model.cache={folder / 'models'}",
-        f"store={folder / 'store'}",
-        f"tracking.uri=sqlite:///{folder / 'mlruns' / 'mlflow.db'}",
-        f"tracking.artifacts={folder / 'mlruns' / 'artifacts'}",
-        "train=smoke",
-        "data.train_rows=64",
-        "data.split.held_out_rows=8",
-        "judge.card_rows=6",
-    ]
-    return Project(overrides, folder)
+    return tiny_project(tiny_folder, tmp_path_factory.mktemp("project"), "judge.card_rows=6")
 
 
 @pytest.fixture(scope="module")
@@ -146,24 +132,21 @@ def test_a_run_that_is_none_is_named(project: Project, trained: Any) -> None:
 
 
 def test_answers_written_before_a_kill_are_kept(project: Project, trained: Any) -> None:
-    words = ["evaluate.max_new_tokens=200", "evaluate.batch_size=1", "data.split.held_out_rows=30"]
-    command = [*project.command[:2], "flows.evaluate", *project.overrides, *words]
-    killed = Project([], project.folder)
-    killed.command = command
-    process = killed.start()
+    words = ["evaluate.max_new_tokens=400", "evaluate.batch_size=1", "judge=none"]
+    process = project.start(*words, flow="evaluate")
     journal = wait_for(lambda: with_lines(project, 3), "some answers")
     process.kill()
     process.wait()
-    before = journal.read_text().splitlines()
+    kept = dict(map(json.loads, journal.read_text().splitlines()[:3]))
     again = project.run_flow("evaluate", *words)
     assert again.returncode == 0, again.stderr
     assert not journal.exists()
-    kept = {json.loads(line)[0]: json.loads(line)[1]["text"] for line in before if line}
     results = [
         {row["id"]: row["answer"] for row in map(json.loads, items.read_text().splitlines())}
         for items in (project.folder / "store" / "evaluate").rglob("items.jsonl")
     ]
-    assert any(kept.items() <= answers.items() for answers in results)
+    answers = {name: answer["text"] for name, answer in kept.items()}
+    assert any(answers.items() <= result.items() for result in results)
 
 
 def with_lines(project: Project, count: int) -> Path | None:

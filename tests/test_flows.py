@@ -50,9 +50,9 @@ class Project:
             timeout=timeout_seconds,
         )
 
-    def start(self, *overrides: str) -> "subprocess.Popen[str]":
+    def start(self, *overrides: str, flow: str = "experiment") -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [*self.command, *overrides],
+            [sys.executable, "-m", f"flows.{flow}", *self.overrides, *overrides],
             cwd=ROOT,
             env=self.environment,
             stderr=subprocess.PIPE,
@@ -76,9 +76,8 @@ class Project:
         return sorted((point.step, point.value) for point in history)
 
 
-@pytest.fixture(scope="module")
-def project(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    folder = tmp_path_factory.mktemp("project")
+def tiny_project(tiny_folder: Path, folder: Path, *more: str) -> Project:
+    """A project on the tiny model, all of it below `folder`."""
     overrides = [
         "model=folder",
         f"model.location={tiny_folder}",
@@ -90,9 +89,15 @@ def project(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Proj
         "train=smoke",
         "data.train_rows=64",
         "data.split.held_out_rows=8",
-        "evaluate.max_new_tokens=4",
     ]
-    return Project(overrides, folder)
+    return Project([*overrides, *more], folder)
+
+
+@pytest.fixture(scope="module")
+def project(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return tiny_project(
+        tiny_folder, tmp_path_factory.mktemp("project"), "evaluate.max_new_tokens=4"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -120,6 +120,15 @@ def test_more_prompts_than_slots_and_limits_of_their_own(
     ]
 
 
+def test_slots_grow_while_answers_come_and_go(
+    model: Any, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    asked = [Prompt(f"{n}", [5 + n, 7, 9], 150) for n in range(5)]
+    found = answers(model, tokenizer, asked, tmp_path, batch_size=2)
+    assert {answer.tokens for answer in found} == {150}
+    assert found[4].text == tokenizer.decode(greedy(model, asked[4].ids, 150)).strip()
+
+
 def test_a_prompt_longer_than_a_pass_is_read_alone(
     model: Any, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:

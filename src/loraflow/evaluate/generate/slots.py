@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
@@ -22,6 +23,7 @@ class Slots(Cache):  # type: ignore[misc]  # transformers comes without types
         self.lengths = [0] * count  # tokens whose keys are there
         super().__init__(layers=[_SlotLayer(self) for _ in range(layers)])
 
+    @torch.inference_mode()
     def fill(self, slot: int, layers: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Put the keys and values of a prompt, (heads, tokens, width) by layer, into a slot."""
         self.lengths[slot] = layers[0][0].shape[1]
