@@ -6,6 +6,7 @@ items, adds their sums up and takes the function of that. Arms that are compared
 
 - Bootstrap of the items, percentile intervals: Efron and Tibshirani 1993, chapter 13.
 - Their width for few items: as Student's t is to the normal distribution, Hesterberg 2015.
+- Fewer than ten: the jackknife with Student's distribution, Tukey 1958.
 - Shares of one arm: Wilson 1927, since a bootstrap of 100 right answers would have no width.
 - Differences of shares: Agresti and Min 2005, for the same reason.
 """
@@ -22,6 +23,7 @@ from scipy import stats
 RESAMPLES = 10_000
 _MANY, _RESAMPLES_OF_MANY = 2_000, 2_000  # items from which on fewer draws have to do
 CONFIDENCE = 0.95
+_FEWEST_DRAWN = 10  # rows
 _CELLS_AT_ONCE = 2_000_000  # bounds memory: draws of items, 8 bytes each
 
 Array = NDArray[np.float64]
@@ -168,12 +170,31 @@ def _by_cluster(sums: Array, clusters: Sequence[Any] | None) -> Array:
 
 
 def _bounds(sums: Array, value: Value, seed: int) -> tuple[float, float]:
-    """Return the expanded percentile interval of `value` over draws of the rows of `sums`."""
+    """Return the expanded percentile interval of `value` over draws of the rows of `sums`.
+
+    Draws of very few rows stay between them, however sure that looks: there it is Student's
+    interval around the jackknife's error, and of a single row there is none (not a number).
+    """
     count = len(sums)
+    if count < _FEWEST_DRAWN:
+        return _jackknife(sums, value)
     found = [value(draws @ sums) for draws in _draws(count, seed)]
     tail = 100 * _tail(count)
     low, high = np.nanpercentile(np.concatenate(found), [tail, 100 - tail])
     return float(low), float(high)
+
+
+def _jackknife(sums: Array, value: Value) -> tuple[float, float]:
+    """Return Student's interval; its error is that of leaving out one row after the other."""
+    count = len(sums)
+    if count == 1:
+        return np.nan, np.nan
+    whole = sums.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        without = value(whole - sums)
+    error = np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum())
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * error)
+    return float(value(whole)) - reach, float(value(whole)) + reach
 
 
 def _draws(count: int, seed: int) -> Iterator[Array]:
@@ -196,8 +217,6 @@ def _tail(count: int) -> float:
 
     Percentiles take the variance over n, not n - 1, and the normal distribution for Student's.
     """
-    if count == 1:
-        return 0.0
     quantile = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)
     return float(stats.norm.sf(np.sqrt(count / (count - 1)) * quantile))
 

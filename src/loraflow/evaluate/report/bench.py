@@ -57,7 +57,7 @@ def gather_bench(outputs: EvaluationOutputs) -> Bench | None:
             for name, score in scores.items()
             for kind, count in score.average.failed.items()
         ],
-        pairs=_pairs(outputs),
+        pairs=_pairs(outputs, sees_both=card.flips is not None),
         conversations=_conversations(outputs, questions, rows),
     )
 
@@ -120,7 +120,7 @@ def _score(
     )
 
 
-def _pairs(outputs: EvaluationOutputs) -> list[tuple[str, Interval]]:
+def _pairs(outputs: EvaluationOutputs, *, sees_both: bool) -> list[tuple[str, Interval]]:
     if outputs.games is None or outputs.tuned is None or outputs.tuned.answer is None:
         return []
     found = pair_scores(judgments_in(outputs.games))
@@ -133,7 +133,9 @@ def _pairs(outputs: EvaluationOutputs) -> list[tuple[str, Interval]]:
         ("ties", share_interval(score.ties, score.n)),
         ("tuned wins, a tie counted as half", score.win_rate_adjusted),
     ]
-    return rows if found.flip_rate is None else [*rows, ("position flips", found.flip_rate)]
+    if found.flip_rate is not None and sees_both:  # else there is no order to see
+        rows.append(("position flips", found.flip_rate))
+    return rows
 
 
 def _conversations(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from loraflow.compare.statistics import Difference
 from loraflow.evaluate.report.content import Bench, Score
+from loraflow.evaluate.report.notes import REASONS
 
 _MOST = 4  # metrics that are named with their numbers
 
@@ -27,7 +28,7 @@ def _held_out(scores: Sequence[Score]) -> Iterator[str]:
         yield f"No difference beyond the noise of {open_[0].items} items: {names}."
     for score in scores:
         if score.note and score.difference:
-            yield f"{score.name} does not decide between base and tuned: {score.note}."
+            yield f"{score.name} does not decide between base and tuned: {REASONS[score.note]}."
 
 
 def _forgetting(probes: Sequence[Score]) -> Iterator[str]:
@@ -55,7 +56,8 @@ def _bench(bench: Bench | None) -> Iterator[str]:
         return
     average = bench.overall[0]
     if average.note:
-        yield f"Ratings of {bench.judge} do not decide between base and tuned: {average.note}."
+        why = REASONS[average.note]
+        yield f"Ratings of {bench.judge} do not decide between base and tuned: {why}."
         return
     gap = average.difference
     verdict = "no difference beyond the noise"
