@@ -98,7 +98,7 @@ def _measure(
     arm = plan_evaluation(own, held, held, **keys).tuned
     if arm is None:
         raise ValueError("a way has a tuned arm")
-    packed = make_key("evaluate", 0, reads=[arm.evaluate], packed=True)
+    packed = make_key("evaluate", 1, reads=[arm.evaluate], packed=True)
 
     def work(*, out: Path) -> Summary:
         from loraflow.evaluate.arm import Arm

@@ -99,3 +99,22 @@ def test_an_error_inside_gives_the_base_back(adapter: Path, tiny_base: BaseModel
         raise KeyError
     with lender.lend(tiny_base, None) as base:
         assert torch.equal(logits(base), before)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_an_adapter_beside_a_four_bit_base_counts_whole(
+    packed: bool, tiny_nf4_base: BaseModel, tmp_path: Path
+) -> None:
+    """Merged into 4-bit weights a small update would be rounded away."""
+    torch.manual_seed(1)
+    adapted = get_peft_model(load_base(tiny_nf4_base), METHODS["lora"])
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.02)
+    adapted.save_pretrained(tmp_path / "adapter")
+    expected = logits(adapted.eval())
+    lender = ModelLender(packed=packed)
+    with lender.lend(tiny_nf4_base, tmp_path) as model:
+        torch.testing.assert_close(logits(model), expected, rtol=1e-4, atol=1e-4)
+    with lender.lend(tiny_nf4_base, None) as model:
+        assert not torch.allclose(logits(model), expected, rtol=1e-4, atol=1e-5)

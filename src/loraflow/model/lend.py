@@ -64,7 +64,10 @@ class ModelLender:
 
 
 def _can_merge(adapted: Any) -> bool:
-    return adapted.dtype == torch.float32 and hasattr(adapted.base_model, "merge_adapter")
+    """Merging into quantized weights would round most of the update away."""
+    packed = getattr(adapted.get_base_model(), "is_quantized", False)
+    is_exact = adapted.dtype == torch.float32 and not packed
+    return is_exact and hasattr(adapted.base_model, "merge_adapter")
 
 
 def _merge(adapted: Any) -> dict[nn.Parameter, Tensor]:
