@@ -44,13 +44,14 @@ def quantize(name: str, settings: dict[str, Any]) -> "tuple[list[Precision], int
     plan = make_plan(config, base)
     data, trained = run_training_stages(config, plan, store, base, lambda *_: None)
     merged = _merge(store, base, plan.last.train, trained)
-    whole = make_key("quantization", 1, reads=[plan.last.train], ways=[way.name for way in WAYS])
+    folders = {
+        way: _measure(config, store, way, (base, plan.last.train, trained), merged, data)
+        for way in WAYS
+    }
+    # a folder is named by all that its numbers depend on
+    whole = make_key("quantization", 2, outputs=[folder.name for folder in folders.values()])
     tracking = replace(config.tracking, experiment=f"{config.tracking.experiment}-quantize")
     with open_run(tracking, whole, name=name, data=plan.last.data_fingerprint) as run:
-        folders = {
-            way: _measure(config, store, way, (base, plan.last.train, trained), merged, data)
-            for way in WAYS
-        }
         rows = compare_precisions(folders)
         items = store.result(plan.last.tokenize)["counts"]["held_out_rows"]
         text = precision_markdown(rows, items)
