@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jinja2
 from pydantic import TypeAdapter, ValidationError
@@ -15,6 +15,7 @@ from loraflow.errors import UserError, nearest
 from loraflow.model.methods import method_faults
 
 _SCHEMA = TypeAdapter(Config)
+_Sections = TypeVar("_Sections")
 
 
 def load_config(settings: Mapping[str, Any]) -> Config:
@@ -23,14 +24,25 @@ def load_config(settings: Mapping[str, Any]) -> Config:
     Raises:
         UserError: lists every unknown key, wrong value and contradiction, each with its fix.
     """
-    try:
-        config = _SCHEMA.validate_python(settings)
-    except ValidationError as error:
-        faults = [_describe(details) for details in _one_per_key(error.errors())]
-        raise UserError(_join(faults)) from error
+    config = load_sections(Config, settings)
     if faults := list(_contradictions(config)):
         raise UserError(_join(faults))
     return config
+
+
+def load_sections(schema: type[_Sections], settings: Mapping[str, Any]) -> _Sections:
+    """Return `settings` as typed sections; rules that span sections are the caller's.
+
+    Raises:
+        UserError: lists every unknown key and wrong value, each with its fix.
+    """
+    adapter = TypeAdapter(schema)
+    try:
+        return adapter.validate_python(settings)
+    except ValidationError as error:
+        known = known_keys(adapter.json_schema())
+        faults = [_describe(details, known) for details in _one_per_key(error.errors(), known)]
+        raise UserError(_join(faults)) from error
 
 
 def dump_config(config: Config) -> dict[str, Any]:
@@ -66,13 +78,12 @@ def known_keys(schema: Mapping[str, Any] | None = None) -> list[str]:
     return list(walk(schema, ""))
 
 
-def _one_per_key(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+def _one_per_key(errors: list[ErrorDetails], known: list[str]) -> list[ErrorDetails]:
     """A union reports each of its branches; one fault a key is enough to mend it."""
-    return list({_key(details): details for details in reversed(errors)}.values())[::-1]
+    return list({_key(details, known): details for details in reversed(errors)}.values())[::-1]
 
 
-def _key(details: ErrorDetails) -> str:
-    known = set(known_keys())
+def _key(details: ErrorDetails, known: list[str]) -> str:
     parts = [str(part) for part in details["loc"]]
     if details["type"] == "unexpected_keyword_argument":
         return ".".join(parts)
@@ -110,12 +121,12 @@ _WANTED = {
 }
 
 
-def _describe(details: ErrorDetails) -> str:
-    key, value, context = _key(details), details["input"], details.get("ctx", {})
+def _describe(details: ErrorDetails, known: list[str]) -> str:
+    key, value, context = _key(details, known), details["input"], details.get("ctx", {})
     kind = details["type"]
     if kind == "unexpected_keyword_argument":
         earlier, own = _split_earlier(key)
-        return f"{key} is not a key of the config{_of_earlier(nearest(own, known_keys()), earlier)}"
+        return f"{key} is not a key of the config{_of_earlier(nearest(own, known), earlier)}"
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", context["expected"])
         close = nearest(str(value), choices)

@@ -1,0 +1,48 @@
+"""The typed schema of `conf/`: names, types and limits live here, values live in YAML.
+
+A section checks its own limits; `loraflow.check` reports every fault of a whole config at once.
+"""
+
+from loraflow.config.adapter import AdapterConfig
+from loraflow.config.data import DataConfig, LeakConfig, SplitConfig, TemplateConfig
+from loraflow.config.evaluate import ApiConfig, EvaluateConfig, JudgeConfig, MtBenchConfig
+from loraflow.config.experiment import Config, EarlierConfig, TrackingConfig
+from loraflow.config.model import ModelConfig, QuantizationConfig
+from loraflow.config.sweep import CompareConfig, RunnerConfig, SearchConfig, SweepConfig
+from loraflow.config.train import (
+    ANSWERED,
+    CheckpointConfig,
+    DivergenceConfig,
+    EarlyStoppingConfig,
+    PreferenceConfig,
+    SpeedConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "ANSWERED",
+    "AdapterConfig",
+    "ApiConfig",
+    "CheckpointConfig",
+    "CompareConfig",
+    "Config",
+    "DataConfig",
+    "DivergenceConfig",
+    "EarlierConfig",
+    "EarlyStoppingConfig",
+    "EvaluateConfig",
+    "JudgeConfig",
+    "LeakConfig",
+    "ModelConfig",
+    "MtBenchConfig",
+    "PreferenceConfig",
+    "QuantizationConfig",
+    "RunnerConfig",
+    "SearchConfig",
+    "SpeedConfig",
+    "SplitConfig",
+    "SweepConfig",
+    "TemplateConfig",
+    "TrackingConfig",
+    "TrainConfig",
+]
