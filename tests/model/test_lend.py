@@ -1,5 +1,6 @@
-"""One base is loaded for all arms, and comes back as it was, to the bit."""
+"""One base is loaded for all who train or answer with it, and each has it as it was, to the bit."""
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ METHODS: dict[str, PeftConfig] = {
     ),
     "prompt": PromptTuningConfig(num_virtual_tokens=3, **CAUSAL),
 }
+TAKEN_OUT_OF_THE_BASE = {
+    name: LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=name, **CAUSAL)
+    for name in ("pissa", "olora")
+}
 IDS = torch.tensor([[10, 11, 12, 13]])
 
 
@@ -30,75 +35,146 @@ def logits(model: Any) -> torch.Tensor:
         return found[:, -4:].clone()
 
 
-@pytest.fixture(params=METHODS)
-def adapter(request: pytest.FixtureRequest, tiny_base: BaseModel, tmp_path: Path) -> Path:
+def save_adapter(base: BaseModel, config: PeftConfig, folder: Path) -> Path:
+    """Write an adapter that changes what the base answers."""
     torch.manual_seed(1)
-    adapted = get_peft_model(load_base(tiny_base), METHODS[request.param])
+    adapted = get_peft_model(load_base(base), config)
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, mean=1.0, std=0.3)
-    adapted.save_pretrained(tmp_path / "adapter")
-    return tmp_path
+    adapted.save_pretrained(folder / "adapter")
+    return folder
 
 
-def test_what_is_lent_answers_as_what_was_trained(adapter: Path, tiny_base: BaseModel) -> None:
-    with ModelLender().lend(tiny_base, adapter) as model:
+def count_loadings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return the models that lenders load from here on, as weak references."""
+    loaded: list[Any] = []
+
+    def counting(base: BaseModel) -> Any:
+        assert not any(model() for model in loaded), "two bases are in memory"
+        model = load_base(base)
+        loaded.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(lend, "load_base", counting)
+    return loaded
+
+
+@pytest.fixture(params=["tiny_base", "tiny_nf4_base"])
+def base(request: pytest.FixtureRequest) -> BaseModel:
+    found: BaseModel = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=METHODS)
+def adapter(request: pytest.FixtureRequest, base: BaseModel, tmp_path: Path) -> Path:
+    return save_adapter(base, METHODS[request.param], tmp_path)
+
+
+def test_what_is_lent_answers_as_what_was_trained(adapter: Path, base: BaseModel) -> None:
+    with ModelLender().lend(base, adapter) as model:
         torch.testing.assert_close(
-            logits(model), logits(load_for_answers(tiny_base, adapter)), rtol=1e-4, atol=1e-4
+            logits(model), logits(load_for_answers(base, adapter)), rtol=1e-4, atol=1e-4
         )
 
 
-def test_the_base_comes_back_to_the_bit(adapter: Path, tiny_base: BaseModel) -> None:
+def test_the_base_is_the_same_to_the_bit_for_all(adapter: Path, base: BaseModel) -> None:
     lender = ModelLender()
-    with lender.lend(tiny_base, None) as base:
-        before = logits(base)
-        names = [name for name, _ in base.named_parameters()]
+    expected = logits(load_for_answers(base, None))
+    for _ in range(2):
+        with lender.lend(base, adapter) as tuned:
+            assert not torch.equal(logits(tuned), expected)
+        with lender.lend(base, None) as model:
+            assert torch.equal(logits(model), expected)
+            assert not hasattr(model, "peft_config")
+
+
+@pytest.mark.parametrize("first_values", TAKEN_OUT_OF_THE_BASE)
+def test_what_an_adapter_takes_out_of_the_base_is_there_for_the_next(
+    first_values: str, tiny_base: BaseModel, tmp_path: Path
+) -> None:
+    adapter = save_adapter(tiny_base, TAKEN_OUT_OF_THE_BASE[first_values], tmp_path)
+    expected = logits(load_for_answers(tiny_base, adapter))
+    untouched = logits(load_for_answers(tiny_base, None))
+    lender = ModelLender()
     for _ in range(2):
         with lender.lend(tiny_base, adapter) as tuned:
-            assert not torch.equal(logits(tuned), before)
+            torch.testing.assert_close(logits(tuned), expected, rtol=1e-4, atol=1e-4)
         with lender.lend(tiny_base, None) as base:
-            assert torch.equal(logits(base), before)
-            assert [name for name, _ in base.named_parameters()] == names
-            assert not hasattr(base, "peft_config")
+            assert torch.equal(logits(base), untouched)
 
 
-def test_a_folder_that_is_the_adapter_itself_will_do(adapter: Path, tiny_base: BaseModel) -> None:
+def test_a_folder_that_is_the_adapter_itself_will_do(adapter: Path, base: BaseModel) -> None:
     lender = ModelLender()
-    with lender.lend(tiny_base, adapter) as model:
+    with lender.lend(base, adapter) as model:
         expected = logits(model)
-    with lender.lend(tiny_base, adapter / "adapter") as model:
+    with lender.lend(base, adapter / "adapter") as model:
         assert torch.equal(logits(model), expected)
 
 
-def test_all_arms_share_one_loading(
-    adapter: Path, tiny_base: BaseModel, monkeypatch: pytest.MonkeyPatch
+def test_all_share_one_loading(
+    adapter: Path, base: BaseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded: list[Path | None] = []
-
-    def counting(base: BaseModel, trained: Path | None, **options: Any) -> Any:
-        loaded.append(trained)
-        return load_for_answers(base, trained, **options)
-
-    monkeypatch.setattr(lend, "load_for_answers", counting)
+    loaded = count_loadings(monkeypatch)
     lender = ModelLender()
     for trained in (None, adapter, None, adapter):
-        with lender.lend(tiny_base, trained):
+        lender.share(base, unpacked=True)
+        with lender.lend(base, trained):
             pass
-    assert loaded == [None]
+    assert len(loaded) == 1
     lender.close()
-    with lender.lend(tiny_base, None):
+    with lender.lend(base, None):
         pass
-    assert loaded == [None, None]
+    assert len(loaded) == 2
 
 
-def test_an_error_inside_gives_the_base_back(adapter: Path, tiny_base: BaseModel) -> None:
+def test_another_form_of_the_base_takes_the_place_of_the_first(
+    tiny_nf4_base: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = count_loadings(monkeypatch)
     lender = ModelLender()
-    with lender.lend(tiny_base, None) as base:
-        before = logits(base)
-    with pytest.raises(KeyError), lender.lend(tiny_base, adapter):
+    for _ in range(2):
+        assert lender.share(tiny_nf4_base, unpacked=False).is_quantized
+        with lender.lend(tiny_nf4_base, None) as model:  # on a CPU, unpacked
+            assert not model.is_quantized
+        del model
+    assert len(loaded) == 4
+
+
+def test_who_is_given_the_base_has_it_alone(
+    base: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = count_loadings(monkeypatch)
+    lender = ModelLender()
+    expected = logits(lender.share(base, unpacked=True))
+    model = lender.give_away(base, unpacked=True)
+    assert len(loaded) == 1
+    model.model.norm.weight.data.zero_()
+    del model
+    assert torch.equal(logits(lender.share(base, unpacked=True)), expected)
+    assert len(loaded) == 2
+
+
+def test_a_base_that_somebody_wrote_to_is_loaded_anew(
+    base: BaseModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    lender = ModelLender()
+    model = lender.share(base, unpacked=True)
+    expected = logits(model)
+    model.model.layers[1].mlp.down_proj.weight.data[3, 5] += 0.01
+    assert not torch.equal(logits(model), expected)
+    assert torch.equal(logits(lender.share(base, unpacked=True)), expected)
+    assert "loaded anew" in caplog.text
+
+
+def test_an_error_inside_leaves_the_base_whole(adapter: Path, base: BaseModel) -> None:
+    lender = ModelLender()
+    with lender.lend(base, None) as model:
+        before = logits(model)
+    with pytest.raises(KeyError), lender.lend(base, adapter):
         raise KeyError
-    with lender.lend(tiny_base, None) as base:
-        assert torch.equal(logits(base), before)
+    with lender.lend(base, None) as model:
+        assert torch.equal(logits(model), before)
 
 
 @pytest.mark.parametrize("packed", [True, False])

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,9 @@ from loraflow.files import write_json
 from loraflow.model.source import BaseModel
 from loraflow.train.job import Job
 from tests.conftest import composed
+
+if TYPE_CHECKING:
+    from loraflow.model.lend import ModelLender
 
 ROWS = 40
 SMALL = (  # a step takes some hundredths of a second
@@ -71,6 +74,7 @@ def train_rows(
     *overrides: str,
     work: Path | None = None,
     start: Path | None = None,
+    lender: "ModelLender | None" = None,
 ) -> dict[str, Any]:
     """Run the stage on `tokens` into `out`, and return its summary."""
     from loraflow.train.run import train  # noqa: PLC0415 - torch, for those who train
@@ -85,6 +89,7 @@ def train_rows(
         start=start,
         work=work or out.with_name(f"{out.name}-work"),
         log_metric=lambda *_: None,
+        lender=lender,
     )
     return train(job, out=out)
 

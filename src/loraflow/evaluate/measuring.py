@@ -24,18 +24,29 @@ Summary = dict[str, Any]
 class Measuring:
     """Hands each stage what it takes; `work` folders hold what an interrupted stage has done."""
 
-    def __init__(self, config: Config, base: BaseModel, judge: BaseModel) -> None:
-        """Take the base that is measured, and the one that judges; load nothing yet."""
+    def __init__(
+        self,
+        config: Config,
+        base: BaseModel,
+        judge: BaseModel,
+        lender: ModelLender | None = None,
+    ) -> None:
+        """Take the base that is measured, and the one that judges; load nothing yet.
+
+        A `lender` is that of others too, who close it; without, the base is loaded for this alone.
+        """
         self._config = config
         self._base = base
-        self._lender = ModelLender()
+        self._is_lenders_owner = lender is None
+        self._lender = ModelLender() if lender is None else lender
         self._bench = Bench(
             config.judge, judge, self._lender, name=(config.judge.model or config.model).name
         )
 
     def close(self) -> None:
-        """Let go of the loaded base."""
-        self._lender.close()
+        """Let go of the loaded base, unless others use it too."""
+        if self._is_lenders_owner:
+            self._lender.close()
 
     def arm(self, trained: Path | None, work: Path) -> Arm:
         """Return the base, or what was trained, as it is asked."""

@@ -66,10 +66,15 @@ def load_for_answers(base: BaseModel, trained: Path | None, *, packed: bool = Fa
     """
     whole = None if trained is None else whole_model_of(trained)
     if whole is not None:
-        model = _unpacked(_load_whole(AutoModelForCausalLM, base, whole))
+        model = _unpacked_on_cpu(_load_whole(AutoModelForCausalLM, base, whole))
     else:
-        model = load_base(base) if packed else _unpacked(load_base(base))
+        model = load_base(base) if packed else _unpacked_on_cpu(load_base(base))
         model = _with_adapter(model, trained)
+    return make_ready_for_answers(model)
+
+
+def make_ready_for_answers(model: CausalLM) -> CausalLM:
+    """Have the loaded `model` generate as it is told, not as its files say."""
     model.generation_config = GenerationConfig()  # greedy: no penalties of the model's own
     return model.eval()
 
@@ -80,9 +85,17 @@ def load_trained_classifier(
     """Return what the stage train made in `trained`, ready to classify; without, a random head."""
     whole = None if trained is None else whole_model_of(trained)
     if whole is not None:
-        return _unpacked(_load_whole(AutoModelForSequenceClassification, base, whole)).eval()
-    model = _unpacked(load_classifier(base, labels, seed=0))
+        return _unpacked_on_cpu(_load_whole(AutoModelForSequenceClassification, base, whole)).eval()
+    model = _unpacked_on_cpu(load_classifier(base, labels, seed=0))
     return _with_adapter(model, trained).eval()
+
+
+def unpack(model: Any) -> Any:
+    """Return `model` with quantized weights de-quantized, in its own type; others as they are."""
+    if not getattr(model, "is_quantized", False):
+        return model
+    dtype = model.dtype
+    return model.dequantize().to(dtype)
 
 
 def adapter_of(trained: Path) -> Path | None:
@@ -119,11 +132,8 @@ def _load_whole(model_class: Any, base: BaseModel, folder: Path) -> Any:
     )
 
 
-def _unpacked(model: Any) -> Any:
-    if model.device.type != "cpu" or not getattr(model, "is_quantized", False):
-        return model
-    dtype = model.dtype
-    return model.dequantize().to(dtype)
+def _unpacked_on_cpu(model: Any) -> Any:
+    return unpack(model) if model.device.type == "cpu" else model
 
 
 def _with_adapter(model: Any, trained: Path | None) -> Any:

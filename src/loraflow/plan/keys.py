@@ -12,12 +12,12 @@ _VERSIONS = {
     "report": 1,
     "train": 2,
     "evaluate": 3,
-    "probe": 1,
-    "prompts": 1,
-    "answer": 1,
-    "examine": 2,
-    "grade": 1,
-    "play": 1,
+    "probe": 2,
+    "prompts": 2,
+    "answer": 2,
+    "examine": 3,
+    "grade": 2,
+    "play": 2,
     "page": 1,
 }
 COMPUTING = ("torch", "transformers", "trl", "peft", "bitsandbytes")

@@ -6,11 +6,12 @@ from typing import Any
 
 from transformers import PrinterCallback
 
+from loraflow.config import AdapterConfig
 from loraflow.estimate.decisions import Decisions, decide
 from loraflow.files import read_json
 from loraflow.model.adapter import attach_adapter
 from loraflow.model.initialise import initialise_eva
-from loraflow.model.load import CausalLM, load_base, load_classifier
+from loraflow.model.load import CausalLM, load_base, load_classifier, unpack
 from loraflow.model.quantize import compute_dtype
 from loraflow.train import classify, preference, sft
 from loraflow.train.adalora import RankAllocation
@@ -63,17 +64,29 @@ def build_trainer(job: Job) -> Any:
 
 
 def _load(job: Job, decisions: Decisions) -> CausalLM:
-    if job.settings.task == "classify":
-        labels = read_json(job.tokens / "labels.json")
-        model = load_classifier(job.base, labels, seed=job.settings.seed)
-    else:
-        model = load_base(job.base)
-    held = job.base.quantization.method
-    if decisions.keep_dequantized and held != "none":
+    held, unpacked = job.base.quantization.method, decisions.keep_dequantized
+    if unpacked and held != "none":
         log.info("the %s base is unpacked once, since memory has room", held)
-        dtype = model.dtype
-        model = model.dequantize().to(dtype)
-    return model
+    if job.lender is None or job.settings.task == "classify":
+        model = _load_own(job)
+        return unpack(model) if unpacked else model
+    hand_over = job.lender.give_away if _writes_to_base(job.adapter) else job.lender.share
+    return hand_over(job.base, unpacked=unpacked)
+
+
+def _load_own(job: Job) -> CausalLM:
+    """Load a base that nobody else uses; one with a head is nothing to lend."""
+    if job.lender is not None:
+        job.lender.close()
+    if job.settings.task != "classify":
+        return load_base(job.base)
+    labels = read_json(job.tokens / "labels.json")
+    return load_classifier(job.base, labels, seed=job.settings.seed)
+
+
+def _writes_to_base(adapter: AdapterConfig) -> bool:
+    """Tell whether a training changes weights of the base, at its start or at each step."""
+    return adapter.method == "full" or adapter.init_lora_weights in ("pissa", "olora")
 
 
 def _callbacks(job: Job, trainer: Any) -> list[Any]:

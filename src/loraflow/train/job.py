@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loraflow.config import AdapterConfig, TrainConfig
 from loraflow.measure import LogMetric
 from loraflow.model.source import BaseModel
+
+if TYPE_CHECKING:
+    from loraflow.model.lend import ModelLender
 
 
 @dataclass(frozen=True)
@@ -19,3 +23,4 @@ class Job:
     start: Path | None  # output of the training whose adapter this one goes on with
     work: Path  # checkpoints; outlives an interruption, deleted when the output is whole
     log_metric: LogMetric
+    lender: "ModelLender | None" = None  # of a base that others use too; None: load one

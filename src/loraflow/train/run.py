@@ -30,7 +30,11 @@ def train(job: Job, *, out: Path) -> dict[str, Any]:
     if job.adapter.method == "none":
         (out / HISTORY).touch()
         return {"counts": {"trainable_parameters": 0, "steps": 0}, "metrics": {}}
-    return train_together(job, out) if job.settings.processes > 1 else train_here(job, out)
+    if job.settings.processes == 1:
+        return train_here(job, out)
+    if job.lender is not None:
+        job.lender.close()  # each process loads its own base
+    return train_together(job, out)
 
 
 def train_here(job: Job, out: Path) -> dict[str, Any]:
