@@ -5,8 +5,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 5000
 ARGS ?=
+RUN ?=
+RUNS ?=
+comma := ,
+space := $() $()
 
-.PHONY: help install run data evaluate quant-report estimate ui dashboard test test-all lint format lock clean
+.PHONY: help install run sweep compare replay data evaluate quant-report estimate ui dashboard test test-all lint format lock clean
 
 help:  ## show this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -15,6 +19,15 @@ install: .venv/installed  ## make .venv and install what was tested (every targe
 
 run: install  ## one experiment: clean, train, evaluate base and tuned, log   (ARGS="KEY=VALUE ...")
 	@$(BIN)/python -m flows.experiment $(ARGS)
+
+sweep: install  ## many trials: which r and which target modules are enough   (ARGS="sweep=smoke")
+	@$(BIN)/python -m flows.sweep $(ARGS)
+
+compare: install  ## the same report from runs that exist   (RUNS="ID ID ...")
+	@$(BIN)/python -m flows.compare runs=[$(subst $(space),$(comma),$(strip $(RUNS)))] $(ARGS)
+
+replay: install  ## run an MLflow run again from what it logged, and say what differs   (RUN=ID)
+	@$(BIN)/python -m flows.replay run=$(RUN) $(ARGS)
 
 data: install  ## only the data: clean, split, tokenize, and a report to look at   (ARGS="data=file data.path=...")
 	@$(BIN)/python -m flows.data $(ARGS)

@@ -4,7 +4,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -26,17 +27,26 @@ def run_command(body: Callable[[Config], None]) -> None:
 
     Exits with status 2 and a message for what the user can mend.
     """
-    _set_environment()
-    try:
-        for config in [load_config(settings) for settings in _compose()]:
+
+    def run() -> None:
+        for config in [load_config(to_settings(composed)) for composed in read_command("config")]:
             body(config)
+
+    run_safely(run)
+
+
+def run_safely(body: Callable[[], None]) -> None:
+    """Run a command; exit with status 2 and a message for what the user can mend."""
+    set_environment()
+    try:
+        body()
     except UserError as error:
         _fail(str(error))
     except KeyboardInterrupt:
         sys.exit("\nstopped; the same command goes on after the last finished stage")
 
 
-def _set_environment() -> None:
+def set_environment() -> None:
     """Set what libraries read when they are first imported, unless the user has.
 
     Threads that wait for each other sleep instead of spinning: on a machine that does something
@@ -49,24 +59,35 @@ def _set_environment() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
 
 
-def _compose() -> list[dict[str, Any]]:
-    """Let Hydra read the command line: one config, several with -m, none with --help."""
+def read_command(config_name: str) -> list[DictConfig]:
+    """Let Hydra read the command line: one config, several with -m, none with --help.
+
+    Raises:
+        UserError: says what Hydra could not compose.
+    """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing its own summary
     composed: list[DictConfig] = []
 
-    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
     def collect(config: DictConfig) -> None:
         composed.append(config)  # run outside Hydra, whose error report would come first
 
-    sys.argv[1:] = [_readable(argument) for argument in sys.argv[1:]]
-    try:
+    sys.argv[1:] = [readable(argument) for argument in sys.argv[1:]]
+    with explained():
         collect()
+    return composed
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what Hydra says into a short error in this project's words."""
+    try:
+        yield
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(_explain(error)) from error
-    return [to_settings(config) for config in composed]
 
 
-def _readable(argument: str) -> str:
+def readable(argument: str) -> str:
     """Quote words such as 数据.json, which Hydra's grammar does not know; let mappings be set.
 
     Raises:

@@ -11,11 +11,11 @@ from typing import Any
 
 from prefect import Task, flow
 from prefect.artifacts import create_markdown_artifact
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.command import run_command
+from flows.running import run_as_task
 from flows.server import prefect_api
-from flows.stages import DataOutputs, run_data_stages
+from flows.stages import DataOutputs, Stages, run_data_stages
 from loraflow.check import dump_config, load_config
 from loraflow.config import Config
 from loraflow.data.report.terminal import funnel_markdown, show_data
@@ -44,7 +44,7 @@ def data(name: str, settings: dict[str, Any]) -> tuple[DataOutputs, str]:
         store.lock(plan.data),
         open_run(tracking, plan.data, name=name, data=plan.last.data_fingerprint) as run,
     ):
-        outputs = run_data_stages(config, plan, store, base)
+        outputs = run_data_stages(config, plan, Stages(store, base, run_as_task))
         if not run.finished:
             with tolerated_outage("the run is not complete there"):
                 record_data(run, config, plan, store)
@@ -66,7 +66,7 @@ def main() -> None:
 def _run(config: Config) -> None:
     with prefect_api() as api:
         check_machine(config)
-        with temporary_settings({PREFECT_API_URL: api.wait()}):
+        with api.connected():
             outputs, url = data(_name(config), dump_config(config))
     places = {
         "report": os.path.relpath(outputs.report),

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.command import CONF, run_command
 from flows.evaluation import find_models, run_evaluation, run_page
 from flows.naming import facts_of, name_of
+from flows.running import run_as_task
 from flows.server import prefect_api
-from flows.stages import run_data_stages, run_stage
+from flows.stages import Stages, run_data_stages
 from loraflow.check import dump_config, load_config
 from loraflow.config import Config
 from loraflow.errors import UserError
@@ -59,7 +59,8 @@ def evaluate(
     base, judge = find_models(config)
     check_model(config, base.folder)
     plan = make_plan(config, base, judge)
-    data = run_data_stages(config, plan, store, base)
+    stages = Stages(store, base, run_as_task)
+    data = run_data_stages(config, plan, stages)
     key, trained = _trained(config, store, plan.last.train, Subject(run, adapter))
     measured = plan_evaluation(
         config, base, judge, prepare=plan.last.prepare, tokenize=plan.last.tokenize, trained=key
@@ -70,9 +71,9 @@ def evaluate(
         store.lock(whole),
         open_run(tracking, whole, name=name, data=plan.last.data_fingerprint) as tracked,
     ):
-        outputs = run_evaluation(config, measured, store, (base, judge), data=data, trained=trained)
+        outputs = run_evaluation(config, measured, stages, judge=judge, data=data, trained=trained)
         facts = [*facts_of(config), *_facts(Subject(run, adapter))]
-        html = run_page(store, measured, outputs, title=name, facts=facts)
+        html = run_page(stages, measured, outputs, title=name, facts=facts)
         page = gather(outputs, name, facts)
         if not tracked.finished:
             from loraflow.tracking.record import record_evaluation
@@ -108,7 +109,7 @@ def _trained(
         return fetch_trained(config.tracking, run_id, out=out)
 
     key = make_key("fetched", 1, run=run_id)
-    return key, run_stage(store, key, fetch)
+    return key, run_as_task(store, key, fetch)
 
 
 def _facts(subject: Subject) -> Iterator[tuple[str, str]]:
@@ -178,7 +179,7 @@ def _run(config: Config, subject: Subject) -> None:
     with prefect_api() as api:
         check_machine(config)
         name = name_of(config) if subject != Subject() else config.model.name
-        with temporary_settings({PREFECT_API_URL: api.wait()}):
+        with api.connected():
             page, places = evaluate(name, dump_config(config), subject.run, subject.adapter)
     from loraflow.evaluate.report.terminal import show_evaluation
 

@@ -1,4 +1,4 @@
-"""The stages that measure, as Prefect tasks: what each arm is asked, and who judges it."""
+"""The stages that measure: what each arm is asked, and who judges it."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from prefect import Task
 
-from flows.stages import DataOutputs, run_stage
+from flows.stages import DataOutputs, Stages
 from loraflow.config import Config
 from loraflow.evaluate.outputs import ArmOutputs, EvaluationOutputs
 from loraflow.model.source import BaseModel, find_base
 from loraflow.plan.evaluation import ArmPlan, EvaluationPlan
-from loraflow.store import Key, Store, Summary
+from loraflow.store import Key, Summary
 
 if TYPE_CHECKING:
     from loraflow.evaluate.measuring import Measuring
@@ -36,9 +36,9 @@ def find_models(config: Config) -> tuple[BaseModel, BaseModel]:
 def run_evaluation(
     config: Config,
     plan: EvaluationPlan,
-    store: Store,
-    models: tuple[BaseModel, BaseModel],
+    stages: Stages,
     *,
+    judge: BaseModel,
     data: DataOutputs,
     trained: Path | None,
 ) -> EvaluationOutputs:
@@ -46,7 +46,7 @@ def run_evaluation(
 
     Both arms, and a local judge, share one loaded base.
     """
-    run = _Runner(config, store, models)
+    run = _Runner(config, stages, judge)
     base = _answer(run, plan.base, data, "base", None)
     tuned = None if plan.tuned is None else _answer(run, plan.tuned, data, "tuned", trained)
     card = run(plan.card, "", lambda it, work, out: it.examine(data.prepared, work, out=out))
@@ -71,7 +71,7 @@ def run_evaluation(
 
 
 def run_page(
-    store: Store, plan: EvaluationPlan, outputs: EvaluationOutputs, *, title: str, facts: Facts
+    stages: Stages, plan: EvaluationPlan, outputs: EvaluationOutputs, *, title: str, facts: Facts
 ) -> Path:
     """Make the report of an evaluation, and return the file."""
 
@@ -80,28 +80,29 @@ def run_page(
 
         return page(outputs, title=title, facts=facts, out=out)
 
-    return run_stage(store, plan.page, write) / "evaluation.html"
+    return stages.run(stages.store, plan.page, write) / "evaluation.html"
 
 
 class _Runner:
     """Runs a stage if there is one; what stages share is made by the first that has to run."""
 
-    def __init__(self, config: Config, store: Store, models: tuple[BaseModel, BaseModel]) -> None:
+    def __init__(self, config: Config, stages: Stages, judge: BaseModel) -> None:
         self._config = config
-        self._store = store
-        self._models = models
+        self._stages = stages
+        self._judge = judge
 
     @cached_property
     def _measuring(self) -> "Measuring":
         from loraflow.evaluate.measuring import Measuring
 
-        return Measuring(self._config, *self._models)
+        return Measuring(self._config, self._stages.base, self._judge, self._stages.lender)
 
     def __call__(self, key: Key | None, name: str, work: Work) -> Path | None:
         if key is None:
             return None
-        folder = self._store.work(key)
-        return run_stage(self._store, key, lambda out: work(self._measuring, folder, out), name)
+        store = self._stages.store
+        folder = store.work(key)
+        return self._stages.run(store, key, lambda out: work(self._measuring, folder, out), name)
 
     def close(self) -> None:
         if "_measuring" in vars(self):

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.command import run_command
 from flows.evaluation import find_models
 from flows.naming import name_of
+from flows.running import run_as_task
 from flows.server import prefect_api
-from flows.stages import DataOutputs, run_stage, run_training_stages
+from flows.stages import DataOutputs, Stages, run_training_stages
 from loraflow.check import dump_config, load_config
 from loraflow.config import ANSWERED, Config
 from loraflow.errors import UserError
@@ -42,7 +42,8 @@ def quantize(name: str, settings: dict[str, Any]) -> "tuple[list[Precision], int
     base, _ = find_models(config)
     check_model(config, base.folder)
     plan = make_plan(config, base)
-    data, trained = run_training_stages(config, plan, store, base, lambda *_: None)
+    stages = Stages(store, base, run_as_task)
+    data, trained = run_training_stages(config, plan, stages, lambda *_: None)
     merged = _merge(store, base, plan.last.train, trained)
     folders = {
         way: _measure(config, store, way, (base, plan.last.train, trained), merged, data)
@@ -74,7 +75,7 @@ def _merge(store: Store, base: BaseModel, train: Key, trained: Path) -> tuple[Ke
 
         return merge(whole, trained, out=out)
 
-    return key, run_stage(store, key, work)
+    return key, run_as_task(store, key, work)
 
 
 def _measure(
@@ -113,7 +114,7 @@ def _measure(
             subject, task=config.train.task, prepared=data.prepared, tokens=data.tokens, out=out
         )
 
-    return run_stage(store, packed, work, way.name)
+    return run_as_task(store, packed, work, way.name)
 
 
 def _held(base: BaseModel, method: Any) -> BaseModel:
@@ -132,7 +133,7 @@ def _run(config: Config) -> None:
         )
     with prefect_api() as api:
         check_machine(config)
-        with temporary_settings({PREFECT_API_URL: api.wait()}):
+        with api.connected():
             rows, items, url = quantize(name_of(config), dump_config(config))
     from loraflow.evaluate.precision import show_precisions
 

@@ -34,7 +34,7 @@ def prefect_api() -> Iterator["Api"]:
     temporary server on the same database, which ends with the block. Should this process be
     killed, the temporary server sees its standard input close, and ends too.
     """
-    if url := os.environ.get("PREFECT_API_URL") or _dashboard_url():
+    if url := os.environ.get(_URL) or _dashboard_url():
         yield Api(url, None)
         return
     os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), HOST]))
@@ -86,6 +86,30 @@ class Api:
             f"the Prefect server at {self.url} does not answer; start it, "
             "or unset PREFECT_API_URL to use a temporary one"
         )
+
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        """Run flows of the block against this API, from every thread and worker of this process.
+
+        Prefect's own `temporary_settings` hold in one thread; its process pool has others, which
+        would start a server of their own.
+        """
+        from prefect.context import refresh_global_settings_context
+
+        before = os.environ.get(_URL)
+        os.environ[_URL] = self.wait()
+        refresh_global_settings_context()
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_URL]
+            else:
+                os.environ[_URL] = before
+            refresh_global_settings_context()
+
+
+_URL = "PREFECT_API_URL"
 
 
 def prefect_home() -> Path:

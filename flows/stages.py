@@ -1,26 +1,24 @@
-"""The stages up to the adapter as Prefect tasks; the store decides which of them have to run.
+"""The stages up to the adapter; the store decides which of them have to run.
 
 Torch and its company are imported by the stages that run: one that is reused waits for nothing.
 """
 
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from prefect import State, Task
-from prefect.states import Completed
-
+from flows.running import RunStage
 from loraflow.config import Config, EarlierConfig
 from loraflow.data.prepare import prepare
 from loraflow.measure import LogMetric
 from loraflow.model.source import BaseModel
 from loraflow.plan.experiment import Plan, Training
-from loraflow.store import Key, Store, Summary
+from loraflow.store import Store, Summary
 from loraflow.train.job import Job
 
-log = logging.getLogger("loraflow")
+if TYPE_CHECKING:
+    from loraflow.model.lend import ModelLender
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,18 @@ class DataOutputs:
     report: Path
 
 
+@dataclass(frozen=True)
+class Stages:
+    """What the stages of one config share: the store, the base, and how a stage is run."""
+
+    store: Store
+    base: BaseModel
+    run: RunStage
+    lender: "ModelLender | None" = None  # of a warm base; None: a training loads its own
+
+
 def run_training_stages(
-    config: Config, plan: Plan, store: Store, base: BaseModel, log_metric: LogMetric
+    config: Config, plan: Plan, stages: Stages, log_metric: LogMetric
 ) -> tuple[DataOutputs, Path]:
     """Run the earlier trainings, then prepare -> tokenize -> report and train; reuse what is there.
 
@@ -42,31 +50,43 @@ def run_training_stages(
     start = None
     for name, part in config.before.items():
         keys = plan.before[name]
-        _, tokens = _run_tokens(part, keys, store, base, name)
+        _, tokens = _run_tokens(part, keys, stages, name)
         log_it = _renamed(log_metric, name)
-        work = store.work(keys.train)
-        job = Job(config.adapter, part.train, base, tokens, start, work, log_it)
-        start = run_stage(store, keys.train, partial(_train, job), name)
-    data = run_data_stages(config, plan, store, base)
-    work = store.work(plan.last.train)
-    job = Job(config.adapter, config.train, base, data.tokens, start, work, log_metric)
-    return data, run_stage(store, plan.last.train, partial(_train, job))
+        work = stages.store.work(keys.train)
+        job = Job(
+            config.adapter, part.train, stages.base, tokens, start, work, log_it, stages.lender
+        )
+        start = stages.run(stages.store, keys.train, partial(_train, job), name)
+    data = run_data_stages(config, plan, stages)
+    work = stages.store.work(plan.last.train)
+    job = Job(
+        config.adapter,
+        config.train,
+        stages.base,
+        data.tokens,
+        start,
+        work,
+        log_metric,
+        stages.lender,
+    )
+    return data, stages.run(stages.store, plan.last.train, partial(_train, job))
 
 
-def run_data_stages(config: Config, plan: Plan, store: Store, base: BaseModel) -> DataOutputs:
+def run_data_stages(config: Config, plan: Plan, stages: Stages) -> DataOutputs:
     """Run prepare -> tokenize -> report; reuse what is there."""
-    prepared, tokens = _run_tokens(config, plan.last, store, base)
-    page = run_stage(store, plan.report, partial(_report, config, base, prepared, tokens))
+    prepared, tokens = _run_tokens(config, plan.last, stages)
+    write = partial(_report, config, stages.base, prepared, tokens)
+    page = stages.run(stages.store, plan.report, write)
     return DataOutputs(prepared=prepared, tokens=tokens, report=page / "report.html")
 
 
 def _run_tokens(
-    part: Config | EarlierConfig, keys: Training, store: Store, base: BaseModel, name: str = ""
+    part: Config | EarlierConfig, keys: Training, stages: Stages, name: str = ""
 ) -> tuple[Path, Path]:
     """Run prepare -> tokenize of one training."""
-    run = partial(run_stage, store)
+    run = partial(stages.run, stages.store)
     prepared = run(keys.prepare, partial(prepare, part.data, content=keys.data_fingerprint), name)
-    return prepared, run(keys.tokenize, partial(_tokenize, part, base, prepared), name)
+    return prepared, run(keys.tokenize, partial(_tokenize, part, stages.base, prepared), name)
 
 
 def _renamed(log_metric: LogMetric, name: str) -> LogMetric:
@@ -74,24 +94,6 @@ def _renamed(log_metric: LogMetric, name: str) -> LogMetric:
     return lambda metric, value, step: log_metric(
         metric.replace("train/", f"train_{name}/", 1), value, step
     )
-
-
-def run_stage(store: Store, key: Key, work: Callable[..., Summary], arm: str = "") -> Path:
-    """Run a stage as a task; one whose output is there ends as `Cached` in the dashboard."""
-    title = f"{key.stage} {arm}".strip()
-    folder = store.folder(key)
-
-    def stage(digest: str) -> "Path | State[Path]":
-        if folder.is_dir():
-            log.info("%-15s reused %s", title, folder)
-            return Completed(name="Cached", message=f"reused {folder}", data=folder)
-        log.info("%-15s started", title)
-        store.run(key, lambda out: work(out=out))
-        log.info("%-15s done in %.0f s", title, store.result(key)["seconds"])
-        return folder
-
-    Task(stage, name=title, task_run_name=title, persist_result=False)(key.digest)
-    return folder
 
 
 def _tokenize(

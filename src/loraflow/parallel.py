@@ -28,7 +28,7 @@ def map_in_order(
         return
     # spawn: a fork would copy the locks of threads that Prefect and MLflow run
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(processes, context, initializer=start_worker) as pool:
         waiting: deque[Future[_Result]] = deque()
         try:
             for piece in pieces:
@@ -47,7 +47,20 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start_worker() -> None:
+def share_machine(workers: int) -> None:
+    """Let this process have one part in `workers` of the machine's cores and memory."""
+    os.environ[_SHARE] = str(workers)
+
+
+def machine_share() -> int:
+    """Return among how many such processes the machine is divided."""
+    return int(os.environ.get(_SHARE, "1"))
+
+
+_SHARE = "LORAFLOW_MACHINE_SHARE"
+
+
+def start_worker() -> None:
     """Leave Ctrl-C to the parent, and end with it, even when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

@@ -25,6 +25,7 @@ class Metric:
     sums: Sums | None = None  # None: the mean of the field `needs`
     value: Value = ratio
     is_share: bool = False  # of items that are 0 or 1
+    margin: float = 0.02  # a smaller difference is none, unless the user says otherwise
 
     def of(self, items: Sequence[Item]) -> Array:
         """Return a row of sums for each item."""
@@ -96,6 +97,7 @@ METRICS: dict[str, Metric] = {  # in the order of tables
         None,
         _counts("bleu_counts"),
         corpus.bleu,
+        margin=1.0,
     ),
     "chrf": Metric(
         "character n-grams shared with the reference, 0 to 100",
@@ -104,6 +106,7 @@ METRICS: dict[str, Metric] = {  # in the order of tables
         None,
         _counts("chrf_counts"),
         corpus.chrf,
+        margin=1.0,
     ),
     "rouge1": Metric("words shared with the reference, 0 to 1", True, "rouge1"),
     "rouge2": Metric("pairs of words shared with the reference", True, "rouge2"),
@@ -111,18 +114,20 @@ METRICS: dict[str, Metric] = {  # in the order of tables
     "prefers_chosen": Metric(
         "share of pairs, the better answer likelier", True, "prefers_chosen", is_share=True
     ),
-    "chosen_margin": Metric("nats by which the better answer is likelier", True, "chosen_margin"),
+    "chosen_margin": Metric(
+        "nats by which the better answer is likelier", True, "chosen_margin", margin=0.2
+    ),
     "prefers_per_token": Metric(
         "the same share, per token", True, "prefers_per_token", is_share=True
     ),
     "margin_per_token": Metric("the same margin, per token", True, "margin_per_token"),
     "loss": Metric("nats a token of the reference", False, "loss", "tokens"),
-    "perplexity": Metric("e to the loss", False, "tokens", None, _nats, _exponential),
+    "perplexity": Metric("e to the loss", False, "tokens", None, _nats, _exponential, margin=0.5),
     "bits_per_byte": Metric("bits a byte of the reference's text", False, "bits_per_byte", "bytes"),
     "token_accuracy": Metric(
         "share of the reference's tokens foretold", True, "token_accuracy", "tokens"
     ),
-    "judge_rating": Metric("the judge's rating, 1 to 10", True, "judge_rating"),
+    "judge_rating": Metric("the judge's rating, 1 to 10", True, "judge_rating", margin=0.3),
     "answer_characters": Metric("characters of an answer", None, "answer_characters"),
     "refusal_share": Metric("share of answers that refuse", None, "refusal", is_share=True),
     "repetition": Metric("share of an answer that repeats itself", False, "repetition"),

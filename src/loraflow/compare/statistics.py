@@ -23,7 +23,7 @@ from scipy import stats
 RESAMPLES = 10_000
 _MANY, _RESAMPLES_OF_MANY = 2_000, 2_000  # items from which on fewer draws have to do
 CONFIDENCE = 0.95
-_FEWEST_DRAWN = 10  # rows
+FEWEST_DRAWN = 10  # rows
 _CELLS_AT_ONCE = 2_000_000  # bounds memory: draws of items, 8 bytes each
 
 Array = NDArray[np.float64]
@@ -176,9 +176,9 @@ def _bounds(sums: Array, value: Value, seed: int) -> tuple[float, float]:
     interval around the jackknife's error, and of a single row there is none (not a number).
     """
     count = len(sums)
-    if count < _FEWEST_DRAWN:
+    if count < FEWEST_DRAWN:
         return _jackknife(sums, value)
-    found = [value(draws @ sums) for draws in _draws(count, seed)]
+    found = [value(drawn @ sums) for drawn in draws(count, seed)]
     tail = 100 * _tail(count)
     low, high = np.nanpercentile(np.concatenate(found), [tail, 100 - tail])
     return float(low), float(high)
@@ -197,7 +197,7 @@ def _jackknife(sums: Array, value: Value) -> tuple[float, float]:
     return float(value(whole)) - reach, float(value(whole)) + reach
 
 
-def _draws(count: int, seed: int) -> Iterator[Array]:
+def draws(count: int, seed: int = 0) -> Iterator[Array]:
     """Yield how often each resample takes each item, (resamples, items), in pieces."""
     resamples = RESAMPLES if count <= _MANY else _RESAMPLES_OF_MANY
     at_once = max(1, _CELLS_AT_ONCE // count)

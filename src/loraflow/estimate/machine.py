@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psutil
 
+from loraflow.parallel import machine_share
+
 _CGROUPS = Path("/sys/fs/cgroup")
 _OF_PROCESS = Path("/proc/self/cgroup")
 _UNLIMITED = 2**60  # version 1 writes a number near 2**63 for "no limit"
@@ -25,10 +27,17 @@ class Machine:
         """Tell whether weights and activations go to a GPU."""
         return self.kind != "RAM"
 
+    def part(self, workers: int) -> "Machine":
+        """Return what each of several workers has."""
+        return Machine(self.kind, self.total // workers, self.free // workers)
+
 
 def this_machine() -> Machine:
-    """Return the first GPU if there is one, else the RAM that this process may use."""
-    return _gpu() or _ram()
+    """Return the first GPU if there is one, else the RAM that this process may use.
+
+    Of RAM that several workers share it is this one's part.
+    """
+    return _gpu() or _ram().part(machine_share())
 
 
 def _gpu() -> Machine | None:

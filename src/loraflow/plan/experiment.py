@@ -84,7 +84,7 @@ def make_plan(config: Config, base: BaseModel, judge: BaseModel | None = None) -
         judge or base,
         prepare=last.prepare,
         tokenize=last.tokenize,
-        trained=last.train,
+        trained=None if config.adapter.method == "none" else last.train,
     )
     return Plan(before=before, last=last, report=report, evaluation=evaluation)
 

@@ -9,6 +9,7 @@ import psutil
 import torch
 
 from loraflow.config import SpeedConfig
+from loraflow.parallel import machine_share
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +21,9 @@ _NEVER = 2**31 - 1
 def prepare_machine(speed: SpeedConfig, processes: int) -> None:
     """Choose the threads of matrix products, and let glibc keep large buffers between steps.
 
-    `processes` share the cores.
+    `processes` share the cores, with other workers of this machine if there are any.
     """
-    torch.set_num_threads(speed.threads or max(1, _cores() // processes))
+    torch.set_num_threads(speed.threads or max(1, _cores() // processes // machine_share()))
     if speed.keep_memory and sys.platform == "linux":
         _keep_memory()
 

@@ -1,0 +1,206 @@
+"""The course of a sweep: controls first, then every arm's configurations, round by round."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from flows.runners import run_trials
+from flows.trial import Assignment
+from loraflow.check import dump_config
+from loraflow.config import RunnerConfig
+from loraflow.errors import UserError
+from loraflow.model.source import find_base
+from loraflow.plan.experiment import Plan, make_plan
+from loraflow.store import Key, Store, make_key
+from loraflow.sweep.arm import Arm, Proposal
+from loraflow.sweep.outcome import Notes, Outcome
+from loraflow.sweep.pruning import Pruning
+from loraflow.sweep.request import Request
+from loraflow.sweep.space import Value, combinations, name_values
+from loraflow.sweep.trials import Trial
+
+_HERE = RunnerConfig("local", 1, None, 0)  # controls: they make what all other trials share
+_ALL = 1_000_000
+
+
+class Course:
+    """Runs what is left of a sweep."""
+
+    def __init__(self, request: Request) -> None:
+        """Take a checked sweep; start nothing yet."""
+        self.request = request
+        self.store = Store(request.config.store)
+        self.trials: list[Trial] = []  # all that belong to the sweep, as far as it is known
+        self.chosen: set[str] = set()  # names of the arms that are compared
+        self._parent = ""
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Return the plan of the base model's arm: what all trials share."""
+        config = self.request.config
+        base = find_base(config.model, config.quantization)
+        other = config.judge.model
+        return make_plan(
+            config, base, None if other is None else find_base(other, config.quantization)
+        )
+
+    @cached_property
+    def key(self) -> Key:
+        """Name the sweep by all that its trials follow from: the same command goes on with it."""
+        sweep = self.request.sweep
+        settings = dump_config(self.request.config)
+        return make_key(
+            "sweep",
+            1,
+            reads=[self.plan.experiment],
+            space=sweep.space,
+            set=sweep.set,
+            seeds=sweep.seeds,
+            search={"tune": sweep.search.tune, "sampler": sweep.search.sampler},
+            settings={name: settings[name] for name in ("adapter", "before", "train")},
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Return what is logged of the sweep as a whole."""
+        request = self.request
+        own = asdict(request.sweep)
+        own["compare"] = {"metric": request.metric, "margin": request.margin}
+        return {**dump_config(request.config), "sweep": own, "runner": asdict(request.runner)}
+
+    @property
+    def folder(self) -> Path:
+        """Return where the sweep keeps its notes and its report."""
+        return self.store.root / "sweep" / self.key.digest[:20]
+
+    @cached_property
+    def notes(self) -> Notes:
+        """Return what became of the trials."""
+        return Notes(self.folder / "trials")
+
+    def run(self, parent: str) -> None:
+        """Run all trials that have not ended, nested below the MLflow run `parent`."""
+        self._parent = parent
+        controls = self.request.controls()
+        self._run([(trial, None) for trial in controls], _HERE)
+        arms = [self._arm(compared) for compared in combinations(self.request.compared)]
+        batch = [proposal for arm in arms for proposal in arm.resume(self._may_retry)]
+        while batch := batch or [one for arm in arms for one in arm.propose(self._at_once(arms))]:
+            self._run_batch(batch)
+            batch = []
+        self.chosen = {trial.arm for trial in controls} | {
+            self.request.trials(arm.compared, tuned)[0].arm
+            for arm in arms
+            for tuned in arm.chosen()
+        }
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """Return how trials ended, by name; one that is not in it has not run."""
+        found = {trial.name: self.notes.read(trial) for trial in self.trials}
+        return {name: outcome for name, outcome in found.items() if outcome is not None}
+
+    def require_success(self) -> None:
+        """Say which trials failed, and what to do.
+
+        Raises:
+            UserError: if one has.
+        """
+        failed = [one for one in self.outcomes().values() if one.state == "failed"]
+        if not failed:
+            return
+        most = self.request.sweep.attempts
+        left = [outcome for outcome in failed if outcome.failures < most]
+        fix = (
+            f"mend what they name and start the command again: {len(left)} of them are tried again "
+            f"(sweep.attempts={most})"
+            if left
+            else f"they have used up sweep.attempts={most}; mend what they name and raise it"
+        )
+        reasons = "\n".join(f"  {one.trial}: {one.reason}" for one in failed)
+        raise UserError(f"{len(failed)} of {len(self.trials)} trials failed; {fix}\n{reasons}")
+
+    def _arm(self, compared: Mapping[str, Value]) -> Arm:
+        tuned = self.request.tuned
+        if not tuned:
+            return Arm(compared)
+        from loraflow.sweep.study import Search
+
+        name = name_values(compared, self.request.compared) or "all"
+        search = Search(self.request.sweep.search, tuned, name=f"{self.key.digest[:20]} {name}")
+        arm = Arm(compared, search)
+        for values in arm.past():
+            self._add(self.request.trials(compared, values))
+        return arm
+
+    def _may_retry(self, arm: Arm, tuned: Mapping[str, Value]) -> bool:
+        return not any(map(self._is_used_up, self.request.trials(arm.compared, tuned)))
+
+    def _at_once(self, arms: Sequence[Arm]) -> int:
+        """Return how many configurations of an arm are proposed before any of them is known.
+
+        Only TPE learns from those before; it waits as little as keeps all workers busy.
+        """
+        if self.request.sweep.search.sampler != "tpe":
+            return _ALL
+        trials = len(arms) * len(self.request.sweep.seeds)
+        return max(1, math.ceil(self.request.runner.workers / trials))
+
+    def _run_batch(self, batch: Sequence[Proposal]) -> None:
+        """Run configurations with all seeds; where the first may be pruned, the others wait."""
+        trials = [self.request.trials(one.arm.compared, one.tuned) for one in batch]
+        for repeats in trials:
+            self._add(repeats)
+        if any(one.pruning for one in batch):
+            firsts = [(repeats[0], one.pruning) for repeats, one in zip(trials, batch, strict=True)]
+            self._run(firsts, self.request.runner)
+            trials_left = [repeats[1:] for repeats in trials if self._is_finished(repeats[0])]
+        else:
+            trials_left = trials
+        others = [(trial, None) for repeats in trials_left for trial in repeats]
+        self._run(others, self.request.runner)
+        for repeats, one in zip(trials, batch, strict=True):
+            one.arm.tell(one, [found for trial in repeats if (found := self.notes.read(trial))])
+
+    def _add(self, trials: Sequence[Trial]) -> None:
+        known = {trial.name for trial in self.trials}
+        self.trials += [trial for trial in trials if trial.name not in known]
+
+    def _is_finished(self, trial: Trial) -> bool:
+        outcome = self.notes.read(trial)
+        return outcome is not None and outcome.state == "finished"
+
+    def _run(self, trials: Sequence[tuple[Trial, Pruning | None]], runner: RunnerConfig) -> None:
+        """Run trials that have attempts left; those that are done show as `Cached`."""
+        self._add([trial for trial, _ in trials])
+        before = {trial.name: self._failures(trial) for trial, _ in trials}
+        assignments = [
+            Assignment(
+                trial,
+                self.request.settings_of(trial),
+                self.notes.folder,
+                self._parent,
+                Path.cwd(),
+                pruning,
+            )
+            for trial, pruning in trials
+            if not self._is_used_up(trial)
+        ]
+
+        def has_ended(assignment: Assignment) -> bool:
+            outcome = self.notes.read(assignment.trial)
+            if outcome is None:
+                return False
+            return (
+                outcome.is_there(self._parent) or outcome.failures > before[assignment.trial.name]
+            )
+
+        run_trials(assignments, runner, has_ended)
+
+    def _failures(self, trial: Trial) -> int:
+        outcome = self.notes.read(trial)
+        return outcome.failures if outcome is not None else 0
+
+    def _is_used_up(self, trial: Trial) -> bool:
+        return self._failures(trial) >= self.request.sweep.attempts

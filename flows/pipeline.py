@@ -1,0 +1,107 @@
+"""One experiment from its data to its MLflow run; the flow `experiment` and every trial run it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.estimate import trainings_of
+from flows.evaluation import run_evaluation, run_page
+from flows.naming import facts_of
+from flows.stages import Stages, run_training_stages
+from loraflow.config import Config
+from loraflow.evaluate.outputs import EvaluationOutputs
+from loraflow.measure import LogMetric
+from loraflow.model.source import BaseModel
+from loraflow.plan.experiment import Plan, make_plan
+from loraflow.preflight import check_model
+
+if TYPE_CHECKING:
+    from loraflow.evaluate.report.content import EvaluationPage
+    from loraflow.tracking.run import Run
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An experiment that may start: checked against its models, every stage keyed."""
+
+    config: Config
+    stages: Stages
+    judge: BaseModel
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What an experiment leaves."""
+
+    page: "EvaluationPage"
+    report: Path  # evaluation.html
+    trained: Path
+    outputs: EvaluationOutputs
+    run_id: str
+    url: str
+
+
+Record = Callable[["Run", Ready, "EvaluationPage"], None]
+"""Writes a finished experiment into its MLflow run."""
+
+
+def get_ready(config: Config, stages: Stages, judge: BaseModel) -> Ready:
+    """Check the config against the model's files and this machine's memory, and key the stages.
+
+    Raises:
+        UserError: if the base lacks what the config names, or a training cannot fit in memory.
+    """
+    check_model(config, stages.base.folder)
+    plan = make_plan(config, stages.base, judge)
+    if not stages.store.has(plan.last.train):
+        _require_memory(config, stages.base)
+    return Ready(config, stages, judge, plan)
+
+
+def run_experiment(
+    ready: Ready,
+    record: Record,
+    *,
+    name: str,
+    parent: str | None = None,
+    watch: Callable[[LogMetric], LogMetric] = lambda log_metric: log_metric,
+) -> Finished:
+    """Run what the store does not have, and log it all.
+
+    Args:
+        ready: what to run
+        record: writes the MLflow run of it
+        name: of the run and the report
+        parent: MLflow run of the sweep that this is a trial of
+        watch: puts itself between a training and what logs its metrics
+    """
+    from loraflow.evaluate.report.gather import gather
+    from loraflow.tracking.run import open_run, tolerated_outage
+
+    config, stages, plan = ready.config, ready.stages, ready.plan
+    content = plan.last.data_fingerprint
+    with (
+        stages.store.lock(plan.experiment),
+        open_run(config.tracking, plan.experiment, name=name, data=content, parent=parent) as run,
+    ):
+        data, trained = run_training_stages(config, plan, stages, watch(run.log_metric))
+        outputs = run_evaluation(
+            config, plan.evaluation, stages, judge=ready.judge, data=data, trained=trained
+        )
+        facts = facts_of(config)
+        report = run_page(stages, plan.evaluation, outputs, title=name, facts=facts)
+        page = gather(outputs, name, facts)
+        if not run.finished:
+            with tolerated_outage("the run is not complete there"):
+                record(run, ready, page)
+    return Finished(page, report, trained, outputs, run.id, run.url)
+
+
+def _require_memory(config: Config, base: BaseModel) -> None:
+    """Refuse before anything is loaded what cannot fit."""
+    from loraflow.estimate.machine import this_machine
+    from loraflow.estimate.proposals import require_memory
+
+    require_memory(trainings_of(config, base), this_machine())

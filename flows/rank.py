@@ -1,0 +1,141 @@
+"""The rank report: written, shown, and published to MLflow and Prefect."""
+
+import base64
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loraflow.sweep.report.markdown import as_markdown
+from loraflow.sweep.report.run import write
+from loraflow.sweep.report.terminal import show_rank
+from prefect.artifacts import (
+    create_image_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+
+from flows.naming import facts_of
+from loraflow.compare.statistics import Difference
+from loraflow.sweep.report.content import RankPage
+from loraflow.sweep.report.gather import Question, gather
+from loraflow.sweep.report.outcomes import measured, shown_dimensions
+
+if TYPE_CHECKING:
+    from flows.course import Course
+    from loraflow.tracking.run import Run
+
+_VARYING = ("adapter", "seed")  # facts of one trial, not of a sweep
+
+
+def page_of(course: "Course") -> RankPage:
+    """Return the report of a sweep, from what its trials left in the store."""
+    request = course.request
+    outcomes = course.outcomes()
+    question = Question(
+        f"{request.config.model.name}: {request.sweep.name}",
+        request.metric,
+        request.margin,
+        shown_dimensions(request.dimensions, request.tuned, course.trials),
+        [
+            *(fact for fact in facts_of(request.config) if fact[0] not in _VARYING),
+            ("seeds", ", ".join(map(str, request.sweep.seeds))),
+        ],
+    )
+    found = [
+        measured(trial, outcomes.get(trial.name), request.dimensions) for trial in course.trials
+    ]
+    return gather(question, found, course.chosen)
+
+
+def publish(course: "Course", run: "Run") -> None:
+    """Write the report beside the sweep's notes, log it, make Prefect's artifacts, and show it."""
+    from loraflow.tracking.sweep import record_sweep
+
+    from loraflow.tracking.run import tolerated_outage
+
+    page = page_of(course)
+    folder = course.folder / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    write(page, folder)
+    with tolerated_outage("the report is not there"):
+        record_sweep(
+            run,
+            course.settings(),
+            folder=folder,
+            metrics=metrics_of(page),
+            note=as_markdown(page),
+        )
+    publish_artifacts(page, folder, run.url)
+    show_rank(
+        page,
+        {
+            "MLflow run": run.url,
+            "report": os.path.relpath(folder / "rank.html"),
+            "look at it": "make ui         (MLflow: compare the trials, parallel coordinates)",
+            "": "make dashboard  (Prefect: every trial, its log)",
+        },
+    )
+
+
+def publish_artifacts(page: RankPage, folder: Path, url: str) -> None:
+    """Show the report on the page of the Prefect flow run."""
+    create_markdown_artifact(
+        f"{as_markdown(page)}\n\n[The run in MLflow]({url}) · "
+        f"[The report]({url}/artifacts/rank/rank.html)",
+        key="rank-report",
+        description="Which r is enough",
+    )
+    picture = base64.b64encode((folder / "rank.png").read_bytes()).decode()
+    create_image_artifact(
+        f"data:image/png;base64,{picture}", key="rank-quality", description="Quality against r"
+    )
+    create_table_artifact(
+        [_row(page, name) for name in _names(page)], key="rank-table", description="All arms"
+    )
+
+
+def metrics_of(page: RankPage) -> dict[str, float]:
+    """Return the numbers of the report under their names in MLflow."""
+    states = [trial.state for trial in page.trials]
+    found: dict[str, float] = {
+        f"sweep/{state}": states.count(state) for state in ("finished", "pruned", "failed")
+    }
+    comparison = page.comparison
+    if comparison is not None:
+        best = comparison.arms[comparison.best].value
+        found |= {
+            f"sweep/best_{page.metric}": best.value,
+            f"sweep/best_{page.metric}_low": best.low,
+            f"sweep/best_{page.metric}_high": best.high,
+            "sweep/margin": comparison.margin,
+            "sweep/items": comparison.items,
+        }
+        if comparison.seed_deviation is not None:
+            found["sweep/seed_deviation"] = comparison.seed_deviation
+    return found
+
+
+def _signed(gap: Difference) -> str:
+    return f"{gap.mean:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
+
+
+def _names(page: RankPage) -> list[str]:
+    return list(page.comparison.arms) if page.comparison else []
+
+
+def _row(page: RankPage, name: str) -> dict[str, Any]:
+    """Return a row of Prefect's table."""
+    comparison = page.comparison
+    if comparison is None:
+        raise ValueError("a row shows a compared arm")
+    arm = next(arm for arm in page.arms if arm.name == name)
+    gap = comparison.gaps.get(name)
+    value = comparison.arms[name].value
+    return {
+        "arm": name,
+        page.metric: f"{value:.3f}",
+        "minus the best": "" if gap is None else _signed(gap.difference),
+        "verdict": "best" if gap is None else gap.verdict,
+        "trainable parameters": f"{arm.trainable_parameters:,}",
+        "seconds": f"{arm.seconds:.0f}",
+    }

@@ -1,0 +1,186 @@
+"""Where the trials of a sweep run: here, in several processes, or on a Dask or Ray cluster.
+
+Scheduling is Prefect's task runners' and the clusters' work; what a killed worker was doing is
+handed out again, and goes on from its checkpoint.
+"""
+
+import fcntl
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
+
+from flows.estimate import trainings_of
+from flows.trial import Assignment, run_trial
+from loraflow.check import load_config
+from loraflow.config import RunnerConfig
+from loraflow.errors import UserError
+from loraflow.model.source import find_base
+from loraflow.parallel import start_worker
+from loraflow.sweep.request import Request
+
+log = logging.getLogger("loraflow")
+
+_ROUNDS = 3  # in which trials of killed workers are handed out
+
+IsDone = Callable[[Assignment], bool]
+
+
+def run_trials(assignments: Sequence[Assignment], config: RunnerConfig, is_done: IsDone) -> None:
+    """Run trials, each a task; how each ended is in the notes. A failed one stops no other.
+
+    `is_done` tells whether a trial has ended, however it did; one that has not was with a worker
+    that died, and is handed out again.
+
+    Raises:
+        UserError: if workers keep dying, or the cluster's library is not installed.
+    """
+    count = len(assignments)
+    assignments = [
+        replace(one, place=f"{number} of {count}") for number, one in enumerate(assignments, 1)
+    ]
+    if config.kind == "local":
+        for assignment in assignments:
+            _task(assignment)(assignment, return_state=True)
+        return
+    share = 1 if config.address else config.workers
+    left = [replace(one, share=share) for one in assignments]
+    for number in range(_ROUNDS):
+        if number:
+            log.warning("%d trials were with workers that died; they go on", len(left))
+        with _RUNNERS[config.kind](config) as runner:
+            for future in [runner.submit(_task(one), {"assignment": one}) for one in left]:
+                future.wait()
+        left = [one for one in left if not is_done(one)]
+        if not left:
+            return
+    raise UserError(
+        f"{len(left)} trials did not end: their workers were killed {_ROUNDS} times, as they are "
+        f"when memory is short; lower runner.workers={config.workers}, and start the command "
+        "again: trials go on from their checkpoints"
+    )
+
+
+def require_fit(request: Request) -> None:
+    """Refuse more workers on this machine than its memory has room for.
+
+    Raises:
+        UserError: names the trial that would not fit, and what would.
+    """
+    workers = request.runner.workers
+    if request.runner.kind == "local" or request.runner.address or workers == 1:
+        return
+    from loraflow.estimate.machine import this_machine
+    from loraflow.estimate.memory import GIB
+    from loraflow.estimate.proposals import require_memory
+
+    machine = this_machine()
+    each = machine if machine.is_gpu and request.runner.gpus else machine.part(workers)
+    base = find_base(request.config.model, request.config.quantization)
+    for trial in request.samples():
+        config = load_config(request.settings_of(trial))
+        try:
+            require_memory(trainings_of(config, base), each)
+        except UserError as error:
+            raise UserError(
+                f"runner.workers={workers} leaves each trial {each.total / GIB:.1f} GiB of "
+                f"{each.kind}; {trial.arm}: {error}; or lower runner.workers"
+            ) from error
+
+
+def _task(assignment: Assignment) -> Any:
+    """Name the task by the trial's values; its outcome is in the notes, so nothing is cached."""
+    name = assignment.trial.name.replace("{", "(").replace("}", ")")
+    return Task(
+        run_trial, name="trial", task_run_name=name, persist_result=False, cache_policy=NO_CACHE
+    )
+
+
+@contextmanager
+def _processes(config: RunnerConfig) -> Iterator[TaskRunner[Any]]:
+    with (
+        suppress(BrokenProcessPool),
+        ProcessPoolTaskRunner(
+            config.workers, initializer=_start_worker, initargs=(config.gpus,)
+        ) as runner,
+    ):
+        yield runner
+
+
+def _start_worker(gpus: int) -> None:
+    """End with the sweep, leave Ctrl-C to it, and take GPUs that no other worker has.
+
+    The locks are never let go of: the system does so when the process ends, however it does.
+    """
+    start_worker()
+    free: list[str] = []
+    for number in range(_count_gpus() if gpus else 0):
+        path = Path(tempfile.gettempdir()) / f"loraflow-{os.getuid()}-gpu-{number}.lock"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free.append(str(number))
+        if len(free) == gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(free)
+            return
+
+
+def _count_gpus() -> int:
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # asks the driver, starts nothing
+    import torch
+
+    return torch.cuda.device_count()
+
+
+@contextmanager
+def _dask(config: RunnerConfig) -> Iterator[TaskRunner[Any]]:
+    try:
+        import dask
+        from distributed.scheduler import KilledWorker
+        from prefect_dask import DaskTaskRunner
+    except ImportError as error:
+        raise UserError(_missing("dask", error)) from error
+    cluster = {"n_workers": config.workers, "threads_per_worker": 1, "dashboard_address": None}
+    resources = {"GPU": config.gpus} if config.gpus else {}
+    where = {"address": config.address} if config.address else {"cluster_kwargs": cluster}
+    made = DaskTaskRunner(**where)
+    with suppress(KilledWorker), dask.annotate(resources=resources), made as runner:
+        yield runner
+
+
+@contextmanager
+def _ray(config: RunnerConfig) -> Iterator[TaskRunner[Any]]:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
+    try:
+        from prefect_ray import RayTaskRunner
+        from prefect_ray.context import remote_options
+        from ray.exceptions import RayError
+    except ImportError as error:
+        raise UserError(_missing("ray", error)) from error
+    local = {"num_cpus": config.workers, "include_dashboard": False}
+    made = (
+        RayTaskRunner(address=config.address)
+        if config.address
+        else RayTaskRunner(init_kwargs=local)
+    )
+    with suppress(RayError), remote_options(num_cpus=1, num_gpus=config.gpus), made as runner:
+        yield runner
+
+
+def _missing(extra: str, error: ImportError) -> str:
+    return (
+        f"runner={extra} needs packages that are not installed ({error}); run "
+        f".venv/bin/pip install 'loraflow[{extra}]', or set runner=local"
+    )
+
+
+_RUNNERS = {"processes": _processes, "dask": _dask, "ray": _ray}

@@ -1,0 +1,63 @@
+"""A sweep: many trials of one experiment, which r is enough, and how sure that is.
+
+python -m flows.sweep                        # r by target modules, with two seeds
+python -m flows.sweep sweep=smoke            # four small trials, minutes
+python -m flows.sweep adapter.r=2,8,32       # commas make a dimension of any key
+"""
+
+from prefect import flow
+
+from flows.command import run_safely
+from flows.course import Course
+from flows.runners import require_fit
+from flows.server import prefect_api
+from flows.sweep_command import command_words, read_request
+from loraflow.preflight import check_machine
+
+
+@flow(name="sweep", flow_run_name="{name}", persist_result=False)
+def sweep(name: str, words: list[str]) -> None:
+    """Run what is left of the sweep that `words` ask for, each trial a task, and report.
+
+    Raises:
+        UserError: if a trial has failed; all others have run, and the report is there.
+    """
+    from loraflow.tracking.sweep import open_sweep
+
+    from flows.rank import publish
+
+    request = read_request(words)
+    course = Course(request)
+    with (
+        course.store.lock(course.key),
+        open_sweep(
+            request.config.tracking,
+            course.key,
+            name=name,
+            data=course.plan.last.data_fingerprint,
+        ) as run,
+    ):
+        require_fit(request)
+        course.run(parent=run.id)
+        publish(course, run)
+        course.require_success()
+
+
+def main() -> None:
+    """Read the command line, run the sweep, show what came out."""
+    run_safely(_run)
+
+
+def _run() -> None:
+    words = command_words()
+    if words is None:
+        return
+    with prefect_api() as api:
+        request = read_request(words)
+        check_machine(request.config)
+        with api.connected():
+            sweep(f"{request.config.model.name} {request.sweep.name}", words)
+
+
+if __name__ == "__main__":
+    main()

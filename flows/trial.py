@@ -1,0 +1,152 @@
+"""One trial of a sweep: an experiment as a single task, in whichever process it is run."""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import State
+from prefect.states import Cancelled, Completed
+
+from flows.command import set_environment
+from flows.pipeline import Finished, Ready, get_ready, run_experiment
+from flows.running import run_plainly
+from flows.stages import Stages
+from loraflow.check import load_config
+from loraflow.config import Config
+from loraflow.errors import UserError
+from loraflow.files import HISTORY, read_lines
+from loraflow.model.source import BaseModel, find_base
+from loraflow.parallel import share_machine
+from loraflow.store import Store
+from loraflow.sweep.outcome import Curve, Notes, Outcome
+from loraflow.sweep.pruning import LOOK, Pruned, Pruning
+from loraflow.sweep.trials import Trial
+
+if TYPE_CHECKING:
+    from loraflow.evaluate.report.content import EvaluationPage
+    from loraflow.model.lend import ModelLender
+    from loraflow.tracking.run import Run
+
+log = logging.getLogger("loraflow")
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a worker gets; can be pickled."""
+
+    trial: Trial
+    settings: Mapping[str, Any]
+    notes: Path  # of the sweep
+    parent: str  # MLflow run of the sweep
+    folder: Path  # that the sweep was started in
+    pruning: Pruning | None
+    place: str = ""  # among those that run now: "3 of 16"
+    share: int = 1  # of how many workers of this machine this is one
+
+
+def run_trial(assignment: Assignment) -> "Outcome | State[Outcome]":
+    """Run a trial, or what is left of it, and note how it ended; one that is done is not repeated.
+
+    Ends as `Cached` or `Pruned` in the dashboard where it was so. An error is noted and raised.
+    """
+    set_environment()
+    os.chdir(assignment.folder)  # a worker may have been started elsewhere
+    share_machine(assignment.share)
+    trial, notes = assignment.trial, Notes(assignment.notes)
+    with notes.alone(trial):
+        earlier = notes.read(trial)
+        if earlier is not None and earlier.is_there(assignment.parent):
+            return Completed(name="Cached", message="done before", data=earlier)
+        log.info("trial %s: %s", assignment.place, trial.name)
+        try:
+            outcome = _run(assignment)
+        except Exception as error:
+            _note_failure(notes, trial, error)
+            raise
+        notes.write(trial, outcome)
+    if outcome.state == "pruned":
+        return Cancelled(name="Pruned", message=outcome.reason, data=outcome)
+    return outcome
+
+
+def _run(assignment: Assignment) -> Outcome:
+    config, trial = load_config(assignment.settings), assignment.trial
+    base, judge = _find_models(config)
+    stages = Stages(Store(config.store), base, run_plainly, warm_base())
+    ready = get_ready(config, stages, judge)
+    watch = assignment.pruning.watch if assignment.pruning else lambda log_metric: log_metric
+    try:
+        done = run_experiment(
+            ready, _record, name=trial.name, parent=assignment.parent, watch=watch
+        )
+    except Pruned as pruned:
+        work = stages.store.work(ready.plan.last.train)
+        losses, validation = read_curves(work)
+        return Outcome(trial.name, "pruned", str(pruned), losses=losses, validation=validation)
+    return _outcome(assignment, done)
+
+
+def _find_models(config: Config) -> tuple[BaseModel, BaseModel]:
+    base = find_base(config.model, config.quantization)
+    other = config.judge.model
+    return base, base if other is None else find_base(other, config.quantization)
+
+
+def _outcome(assignment: Assignment, done: Finished) -> Outcome:
+    arm = done.outputs.tuned or done.outputs.base
+    losses, validation = read_curves(done.trained)
+    return Outcome(
+        assignment.trial.name,
+        "finished",
+        parent=assignment.parent,
+        url=done.url,
+        trained=str(done.trained),
+        evaluated=str(arm.evaluate),
+        graded=str(arm.grade or ""),
+        losses=losses,
+        validation=validation,
+    )
+
+
+def read_curves(folder: Path) -> tuple[Curve, Curve]:
+    """Return the losses of each step in a training's history, and those on rows apart."""
+    path = folder / HISTORY
+    rows = read_lines(path) if path.is_file() else []
+    losses, validation = (
+        [(row["step"], row[name]) for row in rows if name in row] for name in ("train/loss", LOOK)
+    )
+    return losses, validation
+
+
+def _record(run: "Run", ready: Ready, page: "EvaluationPage") -> None:
+    from loraflow.tracking.sweep import record_trial
+
+    stages = ready.stages
+    record_trial(run, ready.config, ready.plan, stages.store, base=stages.base, page=page)
+
+
+def _note_failure(notes: Notes, trial: Trial, error: Exception) -> None:
+    reason = str(error) or type(error).__name__
+    if isinstance(error, MemoryError) or any(words in reason for words in _NO_MEMORY):
+        reason = (
+            f"out of memory: {reason.partition(chr(10))[0]}; lower "
+            "train.per_device_train_batch_size or train.max_length"
+        )
+    elif not isinstance(error, UserError):
+        reason = f"{type(error).__name__}: {reason}"
+    notes.write_failure(trial, reason)
+    log.warning("trial %s failed: %s", trial.name, reason)
+
+
+@cache
+def warm_base() -> "ModelLender":
+    """Return this process's lender, whose base outlives a trial: the next one need not load it."""
+    from loraflow.model.lend import ModelLender
+
+    return ModelLender()

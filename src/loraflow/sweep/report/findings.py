@@ -1,0 +1,57 @@
+"""What a sweep found besides its recommendation, in sentences."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from loraflow.sweep.report.content import RankPage
+
+
+def find(page: RankPage) -> list[str]:
+    """Return sentences: what failed, what was pruned, how much seeds differ, what explains most."""
+    return [
+        *_ends(page),
+        *_seeds(page),
+        *_importance(page),
+    ]
+
+
+def _ends(page: RankPage) -> Iterator[str]:
+    states = Counter(trial.state for trial in page.trials)
+    if states["failed"]:
+        yield (
+            f"{states['failed']} of {len(page.trials)} trials failed and count nowhere; their "
+            "reasons are in the table of trials."
+        )
+    if states["pruned"]:
+        yield (
+            f"{states['pruned']} trials were pruned: inside their arm they were far behind, by the "
+            "loss on training rows apart. No arm was pruned as a whole."
+        )
+    if states["waiting"]:
+        yield f"{states['waiting']} trials have not run yet; the same command runs them."
+
+
+def _seeds(page: RankPage) -> Iterator[str]:
+    if page.comparison is None:
+        return
+    deviation = page.comparison.seed_deviation
+    if deviation is None:
+        yield (
+            "Every arm has one seed: the intervals hold for these very adapters, and another "
+            "training of the same settings may differ by more (sweep.seeds=[0,1])."
+        )
+    else:
+        yield (
+            f"Trained again with another seed, an arm's {page.metric} moves by about "
+            f"{deviation:.3g} (standard deviation, beyond the noise of the items)."
+        )
+
+
+def _importance(page: RankPage) -> Iterator[str]:
+    known = [one for one in page.dimensions if one.importance is not None]
+    if known:
+        first = max(known, key=lambda one: one.importance or 0)
+        yield (
+            f"Of the variation between trials {first.name} explains most "
+            f"({first.importance:.0%}, fANOVA)."
+        )

@@ -1,0 +1,145 @@
+"""A sweep as it is asked for: checked, with the settings of every trial that is known before."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic.dataclasses import dataclass as checked
+
+from loraflow.check import load_config, load_sections
+from loraflow.compare.metrics import METRICS
+from loraflow.config import Config, RunnerConfig, SweepConfig
+from loraflow.config.values import STRICT
+from loraflow.errors import UserError, nearest
+from loraflow.sweep.rules import search_faults
+from loraflow.sweep.space import Dimension, Range, combinations, read_dimensions
+from loraflow.sweep.trials import Trial, arm_trials, control_trials
+
+Settings = Mapping[str, Any]
+Compose = Callable[[Mapping[str, Any]], Settings]
+"""Takes what a trial sets (dotted keys and groups) and returns the composed config."""
+
+_USUAL = {  # metric by task
+    "sft": "rougeL",
+    "text": "loss",
+    "preference": "prefers_chosen",
+    "classify": "accuracy",
+}
+
+
+@checked(frozen=True, config=STRICT)
+class Sections:
+    """What a sweep has beside the experiment's own sections."""
+
+    sweep: SweepConfig
+    runner: RunnerConfig
+
+
+@dataclass(frozen=True)
+class Request:
+    """A sweep, checked."""
+
+    sweep: SweepConfig
+    runner: RunnerConfig
+    config: Config  # of the base model's arm: what all trials share
+    compared: Sequence[Dimension]
+    tuned: Sequence[Dimension]
+    compose: Compose
+    metric: str
+    margin: float
+
+    @property
+    def dimensions(self) -> list[Dimension]:
+        """Return all dimensions, those that are compared first."""
+        return [*self.compared, *self.tuned]
+
+    def controls(self) -> list[Trial]:
+        """Return the trials in which no rank is trained."""
+        return control_trials(self.config.train.task, self.sweep.seeds)
+
+    def trials(self, compared: Mapping[str, Any], tuned: Mapping[str, Any]) -> list[Trial]:
+        """Return one configuration with every seed."""
+        return list(arm_trials(self.dimensions, compared, tuned, self.sweep.seeds))
+
+    def samples(self) -> list[Trial]:
+        """Return every arm with its first seed, at one corner of what is tuned."""
+        corner = {one.key: _first(one) for one in self.tuned}
+        return [self.trials(compared, corner)[0] for compared in combinations(self.compared)]
+
+    def settings_of(self, trial: Trial) -> Settings:
+        """Return the whole config of a trial.
+
+        Raises:
+            UserError: names the trial and every fault of its config.
+        """
+        settings = self.compose(trial.sets)
+        try:
+            load_config(settings)
+        except UserError as error:
+            raise UserError(f"trial {trial.name}: {error}") from error
+        return settings
+
+
+def make_request(sections: Settings, compose: Compose) -> Request:
+    """Check a sweep and every trial that can be named before it starts.
+
+    Raises:
+        UserError: names the key, or the trial, its fault and the fix.
+    """
+    checked_sections = load_sections(Sections, sections)
+    sweep = checked_sections.sweep
+    base = control_trials("sft", sweep.seeds)[0]
+    config = load_config(compose(base.sets))
+    metric = sweep.compare.metric or usual_metric(config.train.task)
+    request = Request(
+        sweep,
+        checked_sections.runner,
+        config,
+        read_dimensions(sweep.space, "sweep.space"),
+        read_dimensions(sweep.search.tune, "sweep.search.tune"),
+        compose,
+        metric,
+        sweep.compare.margin or margin_of(metric),
+    )
+    if faults := list(search_faults(sweep, request.compared, request.tuned)):
+        raise UserError("\n".join(faults))
+    for trial in [*request.controls(), *request.samples()]:
+        _check_looks(request, load_config(request.settings_of(trial)))
+    return request
+
+
+def _first(dimension: Dimension) -> Any:
+    choices = dimension.choices
+    return choices.low if isinstance(choices, Range) else choices[0].value
+
+
+def usual_metric(task: str) -> str:
+    """Return the metric by which arms of a task are compared."""
+    return _USUAL[task]
+
+
+def margin_of(metric: str) -> float:
+    """Return the loss of quality that counts as none.
+
+    Raises:
+        UserError: if the metric does not say which of two arms is better.
+    """
+    known = METRICS.get(metric)
+    if known is None or known.larger_is_better is None:
+        comparable = [name for name, one in METRICS.items() if one.larger_is_better is not None]
+        raise UserError(
+            f"sweep.compare.metric={metric} is no metric by which arms can be compared"
+            f"{nearest(metric, comparable)}; choose from {', '.join(comparable)}"
+        )
+    return known.margin
+
+
+def _check_looks(request: Request, config: Config) -> None:
+    """What is tuned is chosen by the loss on rows apart: held-out rows are for the comparison."""
+    if not request.tuned or config.adapter.method == "none":
+        return
+    if "loss" in request.sweep.search.objectives and config.train.early_stopping is None:
+        raise UserError(
+            "sweep.search.tune chooses by the loss on training rows apart, and there are none; set "
+            "train.early_stopping='{rows: 50, steps: 5, patience: 1000}'"
+        )

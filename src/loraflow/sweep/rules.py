@@ -1,0 +1,47 @@
+"""What does not go together in a sweep."""
+
+from collections.abc import Iterator, Sequence
+
+from loraflow.config import SearchConfig, SweepConfig
+from loraflow.sweep.space import Dimension, Range
+
+
+def search_faults(
+    sweep: SweepConfig, compared: Sequence[Dimension], tuned: Sequence[Dimension]
+) -> Iterator[str]:
+    """Yield each contradiction with its fix."""
+    if not compared and not tuned:
+        yield "sweep.space is empty; give it a dimension, as in adapter.r=1,4,16"
+    if any(isinstance(dimension.choices, Range) for dimension in compared):
+        yield (
+            "sweep.space holds a range, and every value in it would be an arm of its own; move it "
+            "to sweep.search.tune, or list values"
+        )
+    keys = [key for dimension in (*compared, *tuned) for key in sorted(dimension.keys())]
+    for key in sorted({key for key in keys if keys.count(key) > 1}):
+        yield f"{key} is set by two dimensions of the sweep; drop one of them"
+    if "train.seed" in keys:
+        yield "train.seed is no dimension: every trial is repeated with each of sweep.seeds"
+    if tuned:
+        yield from _tuning_faults(sweep.search, tuned)
+    elif sweep.search.pruning is not None:
+        yield (
+            f"sweep.search.pruning={sweep.search.pruning} prunes nothing: every trial is an arm "
+            "that is compared; set it to null, or move a dimension to sweep.search.tune"
+        )
+
+
+def _tuning_faults(search: SearchConfig, tuned: Sequence[Dimension]) -> Iterator[str]:
+    has_range = any(isinstance(dimension.choices, Range) for dimension in tuned)
+    if search.sampler == "grid" and has_range:
+        yield "sweep.search.sampler=grid needs lists; set tpe or random for a range"
+    if search.sampler != "grid" and search.trials is None:
+        yield (
+            f"sweep.search.sampler={search.sampler} needs a number of configurations to try for "
+            "each arm; set sweep.search.trials=8"
+        )
+    if search.pruning is not None and len(search.objectives) > 1:
+        yield (
+            f"sweep.search.pruning={search.pruning} goes by the loss alone, and "
+            f"sweep.search.objectives={search.objectives} are several; set pruning to null"
+        )

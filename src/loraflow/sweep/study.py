@@ -1,0 +1,147 @@
+"""The search inside one arm: Optuna proposes what is tuned, and prunes what is hopeless.
+
+Every arm has a study of its own, so that each gets the same number of configurations, and none is
+pruned because another arm is better: the comparison needs all of them.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import TrialState
+
+from loraflow.config import SearchConfig
+from loraflow.sweep.pruning import Pruning
+from loraflow.sweep.space import Dimension, Range, Value, combinations
+
+_REDUCTION = 3  # of three trials at a rung, one goes on (Li et al. 2020, arXiv:1810.05934)
+_STARTUP = 4  # configurations drawn at random before TPE has something to learn from
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What Optuna proposes: values by dimension, under the number of its trial."""
+
+    number: int
+    values: Mapping[str, Value]
+
+
+class Search:
+    """The study of one arm."""
+
+    def __init__(self, config: SearchConfig, tuned: Sequence[Dimension], *, name: str) -> None:
+        """Open the study `name`, or go on with it."""
+        self.config = config
+        self._distributions = {one.key: _distribution(one) for one in tuned}
+        self._study = open_study(config, name)
+        if config.sampler == "grid":
+            for values in combinations(tuned):
+                self._study.enqueue_trial(dict(values), skip_if_exists=True)
+
+    def past(self) -> list[Mapping[str, Value]]:
+        """Return the values of all trials so far."""
+        return [trial.params for trial in self._study.get_trials() if trial.params]
+
+    def interrupted(self) -> list[Configuration]:
+        """Return what was proposed and never ended: a killed sweep goes on with it."""
+        running = self._study.get_trials(states=[TrialState.RUNNING])
+        return [Configuration(trial.number, trial.params) for trial in running]
+
+    def failed(self) -> list[Mapping[str, Value]]:
+        """Return values that failed and were not tried again since."""
+        last = {tuple(trial.params.items()): trial for trial in self._study.get_trials()}
+        return [trial.params for trial in last.values() if trial.state == TrialState.FAIL]
+
+    def enqueue(self, values: Mapping[str, Value]) -> None:
+        """Have values proposed next."""
+        self._study.enqueue_trial(dict(values))
+
+    def pruning(self, number: int) -> Pruning | None:
+        """Return what may stop a trial early; it opens the study in the trial's process."""
+        if self.config.pruning is None:
+            return None
+        return Pruning(self.config, self._study.study_name, number)
+
+    def propose(self, most: int) -> list[Configuration]:
+        """Return at most so many new configurations; none when the budget is spent."""
+        return [self._ask() for _ in itertools.takewhile(self._has_more, range(most))]
+
+    def tell(self, number: int, values: Sequence[float] | None, state: str = "finished") -> None:
+        """Note how a configuration ended; `values` are its objectives."""
+        states = {"pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+        if state in states:
+            self._study.tell(number, state=states[state])
+        else:
+            self._study.tell(number, values)
+
+    def chosen(self) -> list[Mapping[str, Value]]:
+        """Return the best configuration; of several objectives, the whole Pareto front."""
+        complete = self._study.get_trials(states=[TrialState.COMPLETE])
+        return [trial.params for trial in self._study.best_trials] if complete else []
+
+    def _has_more(self, _: int) -> bool:
+        if self._study.get_trials(states=[TrialState.WAITING]):
+            return True
+        if self.config.sampler == "grid":
+            return False
+        counted = [one for one in self._study.get_trials() if one.state != TrialState.FAIL]
+        return len(counted) < (self.config.trials or 0)
+
+    def _ask(self) -> Configuration:
+        trial = self._study.ask(self._distributions)
+        return Configuration(trial.number, trial.params)
+
+
+def open_study(config: SearchConfig, name: str) -> optuna.Study:
+    """Return the study `name` of the config's storage, made at first use."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    database = config.storage.removeprefix("sqlite:///")
+    if database != config.storage:
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        storage=config.storage,
+        study_name=name,
+        directions=["minimize"] * len(config.objectives),
+        pruner=_PRUNERS[config.pruning](),
+        load_if_exists=True,
+    )
+    # a sampler that starts anew when the sweep goes on must not draw the same numbers again
+    study.sampler = _sampler(config, config.seed + len(study.get_trials(deepcopy=False)))
+    return study
+
+
+def _sampler(config: SearchConfig, seed: int) -> BaseSampler:
+    if config.sampler == "tpe":
+        return TPESampler(seed=seed, n_startup_trials=_STARTUP, multivariate=True)
+    return RandomSampler(seed=seed)
+
+
+def _halving() -> BasePruner:
+    return SuccessiveHalvingPruner(reduction_factor=_REDUCTION)
+
+
+def _hyperband() -> BasePruner:
+    return HyperbandPruner(reduction_factor=_REDUCTION)
+
+
+_PRUNERS: dict[str | None, Any] = {None: NopPruner, "halving": _halving, "hyperband": _hyperband}
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    choices = dimension.choices
+    if not isinstance(choices, Range):
+        return CategoricalDistribution([choice.value for choice in choices])
+    if choices.is_whole:
+        return IntDistribution(int(choices.low), int(choices.high), log=choices.log)
+    return FloatDistribution(choices.low, choices.high, log=choices.log)

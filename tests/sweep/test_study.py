@@ -1,0 +1,152 @@
+"""The search inside an arm: its budget, what it goes on with, and what it prunes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loraflow.config import SearchConfig
+from loraflow.sweep.arm import Arm, objectives
+from loraflow.sweep.outcome import Outcome
+from loraflow.sweep.pruning import LOOK, Pruned
+from loraflow.sweep.space import Dimension, read_dimensions
+from loraflow.sweep.study import Search
+
+RATES = {"train.learning_rate": [1e-4, 3e-4, 1e-3]}
+RANGE = {"train.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'new folder' / 'sweeps.db'}"
+
+
+def config(storage: str, **changes: Any) -> SearchConfig:
+    usual: dict[str, Any] = {
+        "tune": RATES,
+        "sampler": "grid",
+        "trials": None,
+        "objectives": ["loss"],
+        "pruning": None,
+        "storage": storage,
+        "seed": 0,
+    }
+    return SearchConfig(**{**usual, **changes})
+
+
+def dimensions(space: dict[str, Any]) -> list[Dimension]:
+    return read_dimensions(space, "sweep.search.tune")
+
+
+def search(storage: str, space: dict[str, Any] = RATES, **changes: Any) -> Search:
+    return Search(config(storage, **changes), dimensions(space), name="arm")
+
+
+def test_a_grid_proposes_every_value_once(storage: str) -> None:
+    one = search(storage)
+    proposed = one.propose(100)
+    assert sorted(found.values["train.learning_rate"] for found in proposed) == [1e-4, 3e-4, 1e-3]
+    assert one.propose(100) == []
+
+
+def test_a_sampler_keeps_to_its_budget_and_its_range(storage: str) -> None:
+    one = search(storage, RANGE, sampler="tpe", trials=5)
+    values = []
+    while found := one.propose(2):
+        for configuration in found:
+            values.append(configuration.values["train.learning_rate"])
+            one.tell(configuration.number, [1.0])
+    assert len(values) == len(set(values)) == 5
+    assert all(1e-4 <= float(value or 0) <= 1e-2 for value in values)
+
+
+def test_what_a_killed_sweep_left_is_gone_on_with(storage: str) -> None:
+    proposed = search(storage).propose(2)
+    again = search(storage)  # as the next call of the command opens it
+    assert again.interrupted() == proposed
+    assert len(again.propose(100)) == 1
+
+
+def test_a_sweep_that_goes_on_does_not_draw_the_same_numbers_again(storage: str) -> None:
+    settings: dict[str, Any] = {"sampler": "random", "trials": 2}
+    first = search(storage, RANGE, **settings).propose(1)
+    second = search(storage, RANGE, **settings).propose(1)
+    assert first[0].values != second[0].values
+
+
+def test_what_failed_can_be_proposed_again_and_counts_for_no_budget(storage: str) -> None:
+    one = search(storage, RANGE, sampler="random", trials=2)
+    bad, good = one.propose(2)
+    one.tell(bad.number, None, "failed")
+    one.tell(good.number, [1.0])
+    (values,) = one.failed()
+    assert values == bad.values
+    one.enqueue(values)
+    (retried,) = one.propose(100)
+    assert retried.values == bad.values
+    one.tell(retried.number, [0.5])
+    assert one.failed() == []
+
+
+def test_the_best_is_chosen_and_pruned_ones_are_not(storage: str) -> None:
+    one = search(storage)
+    for configuration, loss in zip(one.propose(3), (2.0, 1.0, 0.1), strict=True):
+        state = "pruned" if loss == 0.1 else "finished"
+        one.tell(configuration.number, [loss], state)
+    assert one.chosen() == [{"train.learning_rate": 3e-4}]
+
+
+def test_several_objectives_choose_the_pareto_front(storage: str) -> None:
+    one = search(storage, objectives=["loss", "seconds"])
+    for configuration, values in zip(one.propose(3), ([1, 9], [2, 1], [3, 5]), strict=True):
+        one.tell(configuration.number, values)
+    rates = [values["train.learning_rate"] for values in one.chosen()]
+    assert sorted(map(float, filter(None, rates))) == [1e-4, 3e-4]
+
+
+def test_successive_halving_stops_what_is_far_behind(storage: str) -> None:
+    one = search(storage, RANGE, sampler="random", trials=6, pruning="halving")
+    ends = []
+    for configuration in one.propose(6):
+        pruning = one.pruning(configuration.number)
+        assert pruning is not None
+        log = pruning.watch(lambda *_: None)
+        try:
+            for step in range(5, 45, 5):
+                log(LOOK, 1.0 + configuration.number, step)
+            one.tell(configuration.number, [1.0 + configuration.number])
+            ends.append("finished")
+        except Pruned as pruned:
+            assert "at step" in str(pruned)
+            one.tell(configuration.number, None, "pruned")
+            ends.append("pruned")
+    assert ends[0] == "finished"
+    assert "pruned" in ends
+
+
+def test_only_looks_are_reported(storage: str) -> None:
+    one = search(storage, pruning="hyperband")
+    (configuration, *_) = one.propose(3)
+    pruning = one.pruning(configuration.number)
+    assert pruning is not None
+    logged: list[str] = []
+    log = pruning.watch(lambda name, value, step: logged.append(name))
+    log("train/loss", 9.0, 5)
+    log(LOOK, 2.0, 5)
+    assert logged == ["train/loss", LOOK]
+    assert one._study.trials[configuration.number].intermediate_values == {5: 2.0}
+
+
+def test_an_arm_without_anything_to_tune_is_proposed_once() -> None:
+    arm = Arm({"adapter.r": 4})
+    assert [proposal.tuned for proposal in arm.propose(10)] == [{}]
+    assert arm.propose(10) == []
+    assert arm.chosen() == [{}]
+
+
+def test_the_loss_of_a_configuration_is_the_best_look_averaged_over_seeds(storage: str) -> None:
+    outcomes = [
+        Outcome("a", "finished", validation=[(5, 3.0), (10, 1.0), (15, 2.0)]),
+        Outcome("b", "finished", validation=[(5, 2.0)]),
+    ]
+    assert objectives(config(storage), outcomes) == [1.5]
