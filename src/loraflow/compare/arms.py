@@ -69,9 +69,7 @@ def compare_arms(
     if measure.larger_is_better is None:
         raise ValueError(f"{metric} describes answers and does not rank them")
     columns = _columns(arms, measure)
-    noise = estimate_noise(columns, measure.value)
-    if measure.is_share:
-        noise = _with_half_pairs(noise, columns)
+    noise = estimate_noise(columns, measure.value, are_shares=measure.is_share)
     seeds = [[float(measure.value(sums.sum(axis=0))) for sums in ones] for ones in columns]
     means = np.array([np.mean(ones) for ones in seeds])
     best = int(means.argmax() if measure.larger_is_better else means.argmin())
@@ -84,7 +82,7 @@ def compare_arms(
             name: ArmScore(_interval(means[place], noise.of_arm(place)), tuple(seeds[place]))
             for place, name in enumerate(names)
         },
-        float(np.sqrt(noise.seed_variance)) if noise.seed_degrees else None,
+        noise.seed_deviation,
         names[best],
         {names[arm]: gap for arm, gap in _gaps(means, noise, best, margin).items()},
     )
@@ -115,27 +113,6 @@ def _columns(arms: Mapping[str, Sequence[Sequence[Item]]], measure: Metric) -> l
     together = measure.of([items[place] for items in runs for place in kept])  # the same sums
     parts = iter(np.split(together, len(runs)))
     return [[next(parts) for _ in seeds] for seeds in arms.values()]
-
-
-def _with_half_pairs(noise: Noise, columns: Sequence[Sequence[Array]]) -> Noise:
-    """Add half a pair to each of the four cells (Agresti and Min 2005).
-
-    Where all answers are right, shares of draws have no variance, and the truth has.
-    """
-    means = np.stack([np.mean([sums[:, 0] for sums in seeds], axis=0) for seeds in columns])
-    count = means.shape[1] + 2
-    # two half pairs that differ add 1 to the squares of every difference, and nothing to its sum
-    extra = 0.5 * np.eye(len(means))
-    totals = means.sum(axis=1)
-    covariance = (means @ means.T + extra - np.outer(totals, totals) / count) / count**2
-    return Noise(
-        noise.items,
-        covariance,
-        noise.seed_variance,
-        noise.between,
-        noise.seeds,
-        noise.seed_degrees,
-    )
 
 
 def _interval(mean: float, spread: Spread) -> Interval:

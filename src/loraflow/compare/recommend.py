@@ -148,7 +148,8 @@ def _needed(comparison: Comparison, gap: Gap) -> tuple[int | None, int | None]:
     """
     quantiles = stats.norm.ppf([CONFIDENCE, POWER])
     wanted = (comparison.margin / float(quantiles.sum())) ** 2
-    of_items, of_seeds = gap.spread.items, gap.spread.seeds
+    spread = gap.spread
+    of_items, of_seeds = spread.items + spread.answers, spread.seeds - spread.answers
     seeds = None
     if of_seeds > wanted / 2:
         seeds = math.ceil(of_seeds * _seeds(comparison) / (wanted / 2))

@@ -1,13 +1,14 @@
 """How sure the mean of an arm over seeds is, and the difference of two: items and seeds as noise.
 
 The score of arm a with seed s on item i is a mean, an effect of the item, one of the item in this
-arm, one of the seed, and what is left. Items are shared by all arms; seeds lie inside arms. So
+arm, one of the seed, and what is left: the seed changes some answers. Items are shared by all arms;
+seeds lie inside arms. Two things are seen: how a difference moves when items are resampled, and how
+much arms differ between seeds. What is left is in both, and must count once. So
 
-    variance of a difference = items (resampled together, what is left over seeds included)
-                             + pure seed variance * (1 / seeds of one arm + 1 / seeds of the other).
+    variance of a difference = (items - what is left) + what is seen between seeds, left included,
 
-The pure seed variance is that between seeds, less the part of it that other items would change,
-which is in the first term already. It is pooled over arms: two or three seeds of one say little.
+each divided by its number of seeds. The variance between seeds is pooled over arms, since two or
+three seeds of one say little.
 """
 
 from collections.abc import Sequence
@@ -22,10 +23,11 @@ from loraflow.compare.statistics import CONFIDENCE, FEWEST_DRAWN, Array, Value, 
 
 @dataclass(frozen=True)
 class Spread:
-    """A variance in its two parts, and how well it is known."""
+    """A variance in its parts, and how well it is known."""
 
-    items: float
-    seeds: float
+    items: float  # items, the same in every training
+    seeds: float  # trainings: all that differs between seeds
+    answers: float  # the part of `seeds` that more items make smaller too
     degrees: float  # of freedom, by Satterthwaite 1946
 
     @property
@@ -44,10 +46,16 @@ class Noise:
 
     items: int
     covariance: Array  # (arms, arms), of the arms' means over seeds under other items
-    seed_variance: float  # pure, of one training
-    between: float  # variance between seeds as it was seen, pooled
+    between: float  # variance between seeds as it is seen, pooled
+    answers: float  # of one seed, the part of it that other items would change
     seeds: tuple[int, ...]  # of each arm
-    seed_degrees: int  # 0: no arm has two seeds
+    seed_degrees: int  # 0: no arm has two seeds, and nothing is known of them
+
+    @property
+    def seed_deviation(self) -> float | None:
+        """Return how much a training with another seed differs, beyond the noise of the items."""
+        pure = max(0.0, self.between - self.answers)
+        return float(np.sqrt(pure)) if self.seed_degrees else None
 
     def of_arm(self, arm: int) -> Spread:
         """Return the noise of an arm's own number."""
@@ -56,30 +64,51 @@ class Noise:
     def of_difference(self, arm: int, other: int) -> Spread:
         """Return the noise of the difference of two arms."""
         both = self.covariance[[arm, other]][:, [arm, other]]
-        items = max(0.0, float(both[0, 0] + both[1, 1] - 2 * both[0, 1]))
-        return self._spread(items, 1 / self.seeds[arm] + 1 / self.seeds[other])
+        resampled = max(0.0, float(both[0, 0] + both[1, 1] - 2 * both[0, 1]))
+        return self._spread(resampled, 1 / self.seeds[arm] + 1 / self.seeds[other])
 
-    def _spread(self, items: float, share: float) -> Spread:
-        seeds = self.seed_variance * share
-        doubt = items**2 / max(1, self.items - 1)
-        if self.seed_degrees:
-            doubt += (share * self.between) ** 2 / self.seed_degrees
-        total = items + seeds
-        return Spread(items, seeds, max(1.0, total**2 / doubt) if doubt > 0 else np.inf)
+    def _spread(self, resampled: float, share: float) -> Spread:
+        if not self.seed_degrees:
+            return Spread(resampled, 0.0, 0.0, max(1.0, self.items - 1.0))
+        items, seeds = max(0.0, resampled - share * self.answers), share * self.between
+        doubt = items**2 / max(1, self.items - 1) + seeds**2 / self.seed_degrees
+        degrees = (items + seeds) ** 2 / doubt if doubt > 0 else np.inf
+        return Spread(items, seeds, min(share * self.answers, seeds), degrees)
 
 
-def estimate_noise(arms: Sequence[Sequence[Array]], value: Value) -> Noise:
-    """Return the noise of arms, each a list of (items, sums) arrays, one a seed."""
+def estimate_noise(
+    arms: Sequence[Sequence[Array]], value: Value, *, are_shares: bool = False
+) -> Noise:
+    """Return the noise of arms, each a list of (items, sums) arrays, one a seed.
+
+    Items that are 0 or 1 get half a pair more in each cell: where all answers are right, draws of
+    them have no variance, and the truth has.
+    """
     columns = [sums for seeds in arms for sums in seeds]
     owner = np.repeat(np.arange(len(arms)), [len(seeds) for seeds in arms])
     resampled, factor = _resample(columns, value)
     means = np.stack([resampled[:, owner == arm].mean(axis=1) for arm in range(len(arms))], axis=1)
     centred = means - means.mean(axis=0)
     covariance = factor * centred.T @ centred / len(centred)
+    if are_shares:
+        covariance = _with_half_pairs(arms)
     whole = np.array([float(value(sums.sum(axis=0))) for sums in columns])
-    between, pure, degrees = _between_seeds(whole, resampled, owner, factor)
+    between, answers, degrees = _between_seeds(whole, resampled, owner, factor)
     counts = tuple(len(seeds) for seeds in arms)
-    return Noise(len(columns[0]), covariance, max(0.0, pure), between, counts, degrees)
+    return Noise(len(columns[0]), covariance, between, answers, counts, degrees)
+
+
+def _with_half_pairs(arms: Sequence[Sequence[Array]]) -> Array:
+    """Return the covariance of shares with two more pairs of items (Agresti and Min 2005).
+
+    The half pairs that differ add 1 to the squares of every difference, and nothing to its sum.
+    """
+    means = np.stack([np.mean([sums[:, 0] for sums in seeds], axis=0) for seeds in arms])
+    count = means.shape[1] + 2
+    totals = means.sum(axis=1)
+    squares = means @ means.T + 0.5 * np.eye(len(means))
+    found: Array = (squares - np.outer(totals, totals) / count) / count**2
+    return found
 
 
 def _resample(columns: Sequence[Array], value: Value) -> tuple[Array, float]:
@@ -95,7 +124,7 @@ def _resample(columns: Sequence[Array], value: Value) -> tuple[Array, float]:
 def _between_seeds(
     whole: Array, resampled: Array, owner: NDArray[np.int_], factor: float
 ) -> tuple[float, float, int]:
-    """Return the variance between seeds as seen, its pure part, and its degrees of freedom."""
+    """Return the variance between seeds, its part from items, and its degrees of freedom."""
     seen = items = 0.0
     degrees = 0
     for arm in np.unique(owner):
@@ -110,4 +139,4 @@ def _between_seeds(
         items += factor * float(deviations.var(axis=0).sum())
     if not degrees:
         return 0.0, 0.0, 0
-    return seen / degrees, (seen - items) / degrees, degrees
+    return seen / degrees, items / degrees, degrees
