@@ -35,14 +35,13 @@ def compare(
     margin: float | None,
 ) -> tuple[RankPage, str]:
     """Fetch runs, compare them, and log the report as a run of its own; return it and its place."""
-    from loraflow.sweep.report.markdown import as_markdown
-    from loraflow.sweep.report.run import write
-    from loraflow.tracking.sweep import open_sweep, record_sweep
-
     from loraflow.sweep.report.gather import Question, gather
+    from loraflow.sweep.report.markdown import as_markdown
     from loraflow.sweep.report.outcomes import shown_dimensions
+    from loraflow.sweep.report.run import write
     from loraflow.sweep.report.runs import differing, measured_runs
     from loraflow.tracking.fetch import fetch_trial
+    from loraflow.tracking.sweep import open_sweep, record_sweep
 
     tracking = load_config(settings).tracking
     fetched = [fetch_trial(tracking, run) for run in runs]
@@ -51,7 +50,7 @@ def compare(
     margin = margin or margin_of(metric)
     question = Question(name, metric, margin, shown_dimensions(dimensions, [], []))
     page = gather(question, measured_runs(fetched, dimensions))
-    wish = {"runs": sorted(runs), "metric": metric, "margin": margin}
+    wish: dict[str, Any] = {"runs": sorted(runs), "metric": metric, "margin": margin}
     own = replace(tracking, experiment=f"{tracking.experiment}-compare")
     with (
         open_sweep(own, make_key("compare", 1, **wish), name=name, data="") as run,

@@ -1,4 +1,4 @@
-"""What a piece of work costs: seconds and peak memory."""
+"""What a piece of work costs: seconds, peak memory and energy."""
 
 import gc
 import resource
@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from loraflow.energy import EnergyMeter
 
 _GIB = 2**30
 
@@ -22,10 +24,13 @@ class Cost:
     seconds: float = 0.0
     peak_memory_gib: float = 0.0  # of this process, in RAM
     peak_gpu_memory_gib: float = 0.0  # allocated by torch on the current GPU
+    energy_joules: float | None = None  # of the machine; None: it does not tell
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, float | None]:
         """Return the figures under their names, rounded to what can be measured."""
-        return {name: round(value, 3) for name, value in asdict(self).items()}
+        return {
+            name: None if value is None else round(value, 3) for name, value in asdict(self).items()
+        }
 
 
 @contextmanager
@@ -35,8 +40,10 @@ def measured() -> Iterator[Cost]:
     gc.collect()  # what came before, a trainer and its cycles say, is not this block's memory
     _reset_peaks()
     start = time.monotonic()
-    yield cost
+    with EnergyMeter() as energy:
+        yield cost
     cost.seconds = time.monotonic() - start
+    cost.energy_joules = energy.joules
     cost.peak_memory_gib = _peak_memory() / _GIB
     cost.peak_gpu_memory_gib = _peak_gpu_memory() / _GIB
 

@@ -14,10 +14,12 @@ from typing import Any
 from safetensors import SafetensorError
 
 from loraflow.errors import UserError
-from loraflow.files import read_json, write_json
+from loraflow.files import hash_content, read_json, write_json
+from loraflow.hardware import hardware
 from loraflow.lock import locked
 from loraflow.measure import measured
 
+RESULT = "result.json"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Summary = Mapping[str, Any]
@@ -65,6 +67,8 @@ class Store:
         `stage` fills the empty folder that it is given. The folder takes its final name only when
         `stage` has returned and all is on disk, so a process killed at any moment leaves nothing
         that passes for complete. A second process that wants the same output waits for the first.
+        result.json, beside what the stage wrote, has the key's inputs, the summary, the cost, the
+        hardware, and the digest of each file.
 
         Raises:
             UserError: if the disk is full.
@@ -78,7 +82,8 @@ class Store:
                 with measured() as cost:
                     summary = stage(partial)
                 result = {"stage": key.stage, "key": key.digest, "inputs": key.inputs}
-                write_json(partial / "result.json", {**result, **summary, **cost.as_dict()})
+                result |= {"hardware": hardware(), "digests": _digests(partial)}
+                write_json(partial / RESULT, {**result, **summary, **cost.as_dict()})
                 flush_folder(partial)
                 partial.rename(final)
             shutil.rmtree(self.work(key), ignore_errors=True)
@@ -90,12 +95,18 @@ class Store:
 
     def result(self, key: Key) -> dict[str, Any]:
         """Return the result.json of a finished output."""
-        result: dict[str, Any] = read_json(self.folder(key) / "result.json")
+        result: dict[str, Any] = read_json(self.folder(key) / RESULT)
         return result
 
     def lock(self, key: Key) -> AbstractContextManager[None]:
         """Hold `key` against other processes that would make the same output."""
         return locked(self.root / "locks" / key.digest[:20])
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file, by its name in the folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hash_content(path) for path in files}
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import mlflow
 import pandas as pd
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.pandas_dataset import PandasDataset
-from mlflow.entities import Param
 
 from loraflow.check import dump_config, flatten
 from loraflow.config import Config
@@ -30,25 +29,25 @@ _SECTIONS = ("data", "template", "model")  # what a run of the data alone depend
 def record_data(run: Run, config: Config, plan: Plan, store: Store) -> None:
     """Log a run of the data stages alone."""
     settings = dump_config(config)
-    log_params(run, {section: settings[section] for section in _SECTIONS})
+    run.log_values(params=as_params({section: settings[section] for section in _SECTIONS}))
     log_data(run, plan, store)
-    run.flush()
     run.recorded = True
 
 
-def log_params(run: Run, settings: Mapping[str, Any]) -> dict[str, str]:
-    """Log and return every value under its dotted key, as it can be pasted on the command line."""
-    params = {key: _as_typed(value) for key, value in flatten(settings).items()}
-    run.client.log_batch(run.id, params=[Param(key, value) for key, value in params.items()])
-    return params
+def as_params(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return every value under its dotted key, as it can be pasted on the command line."""
+    return {key: _as_typed(value) for key, value in flatten(settings).items()}
 
 
 def log_data(run: Run, plan: Plan, store: Store) -> None:
-    """Log the counts, both sides of the split, the report and the rejected rows."""
-    for stage, key in {"prepare": plan.last.prepare, "tokenize": plan.last.tokenize}.items():
-        result = store.result(key)
-        for name, count in {**result["counts"], **result.get("rejected_by", {})}.items():
-            run.log_metric(f"{stage}/{name}", count)
+    """Log counts, both sides of the split, report and rejected rows to `run`, the active one."""
+    results = {name: store.result(getattr(plan.last, name)) for name in ("prepare", "tokenize")}
+    counts = {
+        f"{stage}/{name}": count
+        for stage, result in results.items()
+        for name, count in {**result["counts"], **result.get("rejected_by", {})}.items()
+    }
+    run.log_values(metrics=counts)
     prepared = store.folder(plan.last.prepare)
     for side in ("train", "held_out"):
         mlflow.log_input(_dataset(prepared, side, plan.last.prepare.digest), context=side)

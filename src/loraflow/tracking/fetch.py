@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from loraflow.config import TrackingConfig
 from loraflow.errors import UserError
-from loraflow.tracking.run import connect
+from loraflow.tracking.connection import connect
 
 _KINDS = {"adapter": "adapter", "model": "model"}
 

@@ -1,32 +1,41 @@
-"""Opens the MLflow run of an experiment, and finds it again by its plan."""
+"""Opens the MLflow run of an experiment, finds it again by its plan, and says how it ended."""
 
 import logging
-import os
-import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import mlflow
-import psutil
 from mlflow import MlflowClient
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Run as FoundRun
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from loraflow.config import TrackingConfig
-from loraflow.errors import UserError
-from loraflow.lock import locked
 from loraflow.store import Key
+from loraflow.sweep.pruning import Pruned
+from loraflow.tracking.connection import connect, run_url
+from loraflow.tracking.process import ending_on_sigterm, is_dead, this_process
 from loraflow.tracking.provenance import git_commit
+from loraflow.tracking.reason import reason_of, short_reason
 
 log = logging.getLogger(__name__)
 
+State = Literal["finished", "failed", "pruned", "killed"]
+
 PLAN_TAG = "loraflow.plan"
 PROCESS_TAG = "loraflow.process"
-_KIND = "custom_model_development"  # the UI opens with runs and charts, not with chat traces
+STATE_TAG = "loraflow.state"
+REASON_TAG = "loraflow.reason"
+DATA_TAG = "loraflow.data_fingerprint"
+
+_STATUS = {"finished": "FINISHED", "failed": "FAILED", "pruned": "KILLED", "killed": "KILLED"}
+_NOT_LOGGED = "not all of it was logged: MLflow did not answer, or nothing was recorded"
+_MOST = 1000  # metrics that a batch may hold
 _SECONDS_BETWEEN_WRITES = 5.0
 _SECONDS_AFTER_FAILURE = 60.0  # each try costs the training a few seconds
 
@@ -41,15 +50,49 @@ class Run:
     finished: bool = False  # an earlier run of the same plan, complete: nothing is left to log
     recorded: bool = False  # results, data and adapter are all in MLflow
     _waiting: list[Metric] = field(default_factory=list)
+    _told: set[tuple[str, int]] = field(default_factory=set)  # metrics and their steps
     _written: float = 0.0
+    _end: tuple[State, str] | None = None
 
     def log_metric(self, name: str, value: float, step: int = 0) -> None:
         """Log one metric; while the tracking server is away it is kept until later."""
         if self.finished:
             return
         self._waiting.append(Metric(name, value, int(time.time() * 1000), step))
+        self._told.add((name, step))
         if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
             self._try_flush()
+
+    def log_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Log the steps that another process trained, before a kill or for an earlier run."""
+        now = int(time.time() * 1000)
+        self._waiting += [
+            Metric(name, value, now, row["step"])
+            for row in rows
+            for name, value in row.items()
+            if name != "step" and (name, row["step"]) not in self._told
+        ]
+
+    def log_values(
+        self,
+        *,
+        params: Mapping[str, str] = MappingProxyType({}),
+        metrics: Mapping[str, float] = MappingProxyType({}),
+        tags: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Write values, and all metrics gathered so far, in as few calls as there can be.
+
+        Raises:
+            MlflowException: if the tracking server does not take them.
+        """
+        now = int(time.time() * 1000)
+        self._waiting += [Metric(name, value, now, 0) for name, value in metrics.items()]
+        self.client.log_batch(
+            self.id,
+            params=[Param(name, value) for name, value in params.items()],
+            tags=[RunTag(name, value) for name, value in tags.items()],
+        )
+        self.flush()
 
     def flush(self) -> None:
         """Write all metrics gathered so far.
@@ -57,10 +100,24 @@ class Run:
         Raises:
             MlflowException: if the tracking server does not take them.
         """
-        for start in range(0, len(self._waiting), 1000):  # the most that a batch may hold
-            self.client.log_batch(self.id, metrics=self._waiting[start : start + 1000])
+        for start in range(0, len(self._waiting), _MOST):
+            self.client.log_batch(self.id, metrics=self._waiting[start : start + _MOST])
         self._waiting.clear()
         self._written = time.monotonic()
+
+    def end_as(self, state: State, reason: str = "") -> None:
+        """Say how the run ends, however its block does; what was said first holds."""
+        if self._end is None:
+            self._end = (state, short_reason(reason))
+
+    def end(self) -> None:
+        """Write what is left, and end the active run, which is this one, as was said."""
+        state, reason = self._end or ("failed", _NOT_LOGGED)
+        tags = {STATE_TAG: state} | ({REASON_TAG: reason} if reason else {})
+        try:
+            self.log_values(tags=tags)
+        finally:  # else it would stay the active one of this thread
+            mlflow.end_run(_STATUS[state])
 
     def _try_flush(self) -> None:
         try:
@@ -71,38 +128,87 @@ class Run:
 
 
 @contextmanager
-def open_run(tracking: TrackingConfig, plan: Key, *, name: str, data: str) -> Iterator[Run]:
+def open_run(
+    tracking: TrackingConfig, plan: Key, *, name: str, data: str, parent: str | None = None
+) -> Iterator[Run]:
     """Yield the run of this plan: the finished one if there is one, else a new, active one.
 
-    `data` is the fingerprint of the data. A run of the plan that a process on this machine left
-    behind when it was killed is marked KILLED. Should the tracking server go away, the block goes
-    on; the run stays unfinished there, and the same command logs it anew out of the store.
+    Runs that processes of this machine left behind when they were killed are marked so. Should the
+    tracking server go away, the block goes on; the run stays unfinished there, and the same command
+    logs it anew out of the store.
+
+    Args:
+        tracking: where MLflow keeps runs
+        plan: names what is run
+        name: of the run
+        data: fingerprint of the data
+        parent: id of the run that this one is nested in, whichever thread, process or machine
+            opened that; what is finished below another does not count
     """
     client, experiment = connect(tracking)
-    for earlier in client.search_runs([experiment], f"tags.`{PLAN_TAG}` = '{plan.digest}'"):
+    mark_killed(client, experiment)
+    for earlier in runs_of(client, experiment, plan, parent):
         if earlier.info.status == "FINISHED":
-            yield Run(client, earlier.info.run_id, _url(tracking, earlier.info), finished=True)
+            yield Run(client, earlier.info.run_id, run_url(tracking, earlier.info), finished=True)
             return
-        if earlier.info.status == "RUNNING" and _is_dead(earlier.data.tags.get(PROCESS_TAG, "")):
-            client.set_terminated(earlier.info.run_id, "KILLED")
-    tags = {
+    with ending_on_sigterm():
+        active = mlflow.start_run(
+            experiment_id=experiment,
+            run_name=name,
+            nested=parent is not None,
+            parent_run_id=parent,
+            tags=first_tags(plan, data),
+            log_system_metrics=True,
+        )
+        run = Run(client, active.info.run_id, run_url(tracking, active.info))
+        with ended_with_block(run):
+            yield run
+
+
+def runs_of(client: MlflowClient, experiment: str, plan: Key, parent: str | None) -> list[FoundRun]:
+    """Return the runs of a plan, the newest first; with no parent, those that stand alone."""
+    found = client.search_runs([experiment], f"tags.`{PLAN_TAG}` = '{plan.digest}'")
+    return [run for run in found if run.data.tags.get(MLFLOW_PARENT_RUN_ID) == parent]
+
+
+def mark_killed(client: MlflowClient, experiment: str) -> None:
+    """End every run that a process of this machine left behind when it was killed."""
+    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+        if is_dead(run.data.tags.get(PROCESS_TAG, "")):
+            client.set_tag(run.info.run_id, STATE_TAG, "killed")
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def first_tags(plan: Key, data: str) -> dict[str, str]:
+    """Return what is known of a run when it starts."""
+    return {
         PLAN_TAG: plan.digest,
-        PROCESS_TAG: f"{socket.gethostname()} {os.getpid()}",
-        "loraflow.data_fingerprint": data,
+        PROCESS_TAG: this_process(),
+        STATE_TAG: "running",
+        DATA_TAG: data,
         "mlflow.source.git.commit": git_commit(),
     }
-    active = mlflow.start_run(
-        experiment_id=experiment, run_name=name, tags=tags, log_system_metrics=True
-    )
-    run = Run(client, active.info.run_id, _url(tracking, active.info))
-    status = "FAILED"
+
+
+@contextmanager
+def ended_with_block(run: Run) -> Iterator[None]:
+    """End the active run as the block ends: finished only if all of it is recorded."""
     try:
-        yield run
-        status = "FINISHED" if run.recorded else "FAILED"
+        yield
+        if run.recorded:
+            run.end_as("finished")
+    except Pruned as pruned:
+        run.end_as("pruned", str(pruned))
+        raise
+    except Exception as error:
+        run.end_as("failed", reason_of(error))
+        raise
+    except BaseException:  # Ctrl-C, SIGTERM
+        run.end_as("killed")
+        raise
     finally:
         with tolerated_outage("the run stays open there"):
-            run.flush()
-            mlflow.end_run(status)
+            run.end()
 
 
 @contextmanager
@@ -117,45 +223,3 @@ def tolerated_outage(consequence: str) -> Iterator[None]:
             consequence,
             str(error)[:200],
         )
-
-
-def _is_dead(process: str) -> bool:
-    """Tell whether `process` (host and pid) was one of this machine and is no more."""
-    host, _, pid = process.partition(" ")
-    return host == socket.gethostname() and not psutil.pid_exists(int(pid))
-
-
-def connect(tracking: TrackingConfig) -> tuple[MlflowClient, str]:
-    """Return a client and the experiment's id, made at first use."""
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # importing it sets INFO
-    mlflow.set_tracking_uri(tracking.uri)
-    mlflow.set_system_metrics_sampling_interval(5)  # type: ignore[no-untyped-call]
-    client = mlflow.MlflowClient()
-    with locked(_first_use_lock(tracking)):  # two first uses at once break the database
-        try:
-            found = client.get_experiment_by_name(tracking.experiment)
-        except MlflowException as error:
-            raise UserError(
-                f"tracking.uri={tracking.uri} does not answer: {str(error)[:200]}; "
-                "start the server, or use tracking=sqlite"
-            ) from error
-        if found is not None:
-            return client, found.experiment_id
-        location = None if tracking.artifacts is None else _artifact_uri(tracking.artifacts)
-        return client, client.create_experiment(
-            tracking.experiment, artifact_location=location, tags={"mlflow.experimentKind": _KIND}
-        )
-
-
-def _first_use_lock(tracking: TrackingConfig) -> Path:
-    database = tracking.uri.removeprefix("sqlite:///")
-    folder = Path(database).parent if database != tracking.uri else Path("mlruns")
-    return folder / ".lock"
-
-
-def _artifact_uri(artifacts: str) -> str:
-    return artifacts if "://" in artifacts else Path(artifacts).absolute().as_uri()
-
-
-def _url(tracking: TrackingConfig, info: Any) -> str:
-    return f"{tracking.ui}/#/experiments/{info.experiment_id}/runs/{info.run_id}"

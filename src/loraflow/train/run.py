@@ -64,7 +64,11 @@ def _save(trainer: Any, job: Job, out: Path) -> None:
     if job.adapter.method in ("full", "head_only"):
         model.save_pretrained(out / "model")
         return
-    model.peft_config["default"].base_model_name_or_path = job.base.name
+    config = model.peft_config["default"]
+    config.base_model_name_or_path = job.base.name
+    for name, value in vars(config).items():
+        if isinstance(value, set):  # has another order in each process; the file has none
+            setattr(config, name, sorted(value))
     model.save_pretrained(  # no look at the hub for whether the vocabulary grew
         out / "adapter", safe_serialization=True, save_embedding_layers=False
     )

@@ -119,7 +119,8 @@ def _metrics(run: FetchedTrial, stage: str) -> dict[str, float]:
 
 
 def _scale(run: FetchedTrial) -> float | None:
-    return run.metrics.get("train/scale")
+    scale: float | None = run.metrics.get("train/scale")
+    return scale
 
 
 def _curve(run: FetchedTrial, name: str) -> Curve:

@@ -1,0 +1,56 @@
+"""Reaches MLflow, and makes the experiment at first use."""
+
+import logging
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import RunInfo
+from mlflow.exceptions import MlflowException
+
+from loraflow.config import TrackingConfig
+from loraflow.errors import UserError
+from loraflow.lock import locked
+
+_KIND = "custom_model_development"  # the UI opens with runs and charts, not with chat traces
+
+
+def connect(tracking: TrackingConfig) -> tuple[MlflowClient, str]:
+    """Return a client and the experiment's id, made at first use.
+
+    Raises:
+        UserError: if MLflow does not answer.
+    """
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # importing it sets INFO
+    mlflow.set_tracking_uri(tracking.uri)
+    mlflow.set_system_metrics_sampling_interval(5)  # type: ignore[no-untyped-call]
+    client = mlflow.MlflowClient()
+    with locked(_first_use_lock(tracking)):  # two first uses at once break the database
+        try:
+            found = client.get_experiment_by_name(tracking.experiment)
+        except MlflowException as error:
+            raise UserError(
+                f"tracking.uri={tracking.uri} does not answer: {str(error)[:200]}; "
+                "start the server, or use tracking=sqlite"
+            ) from error
+        if found is not None:
+            return client, found.experiment_id
+        location = None if tracking.artifacts is None else _artifact_uri(tracking.artifacts)
+        return client, client.create_experiment(
+            tracking.experiment, artifact_location=location, tags={"mlflow.experimentKind": _KIND}
+        )
+
+
+def run_url(tracking: TrackingConfig, info: RunInfo) -> str:
+    """Return where the run is shown."""
+    return f"{tracking.ui}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
+
+
+def _first_use_lock(tracking: TrackingConfig) -> Path:
+    database = tracking.uri.removeprefix("sqlite:///")
+    folder = Path(database).parent if database != tracking.uri else Path("mlruns")
+    return folder / ".lock"
+
+
+def _artifact_uri(artifacts: str) -> str:
+    return artifacts if "://" in artifacts else Path(artifacts).absolute().as_uri()
