@@ -96,6 +96,11 @@ class Course:
             for tuned in arm.chosen()
         }
 
+    def add_known_trials(self) -> None:
+        """List the trials that can be named without a search, as for a look at their outcomes."""
+        for compared in combinations(self.request.compared):
+            self._add([*self.request.controls(), *self.request.trials(compared, {})])
+
     def outcomes(self) -> dict[str, Outcome]:
         """Return how trials ended, by name; one that is not in it has not run."""
         found = {trial.name: self.notes.read(trial) for trial in self.trials}

@@ -85,7 +85,7 @@ def _no_gain(
     if comparison.best in controls:
         best = f"{comparison.best} is the best arm"
     else:
-        best = f"{_gap(comparison, control)} is inside the noise"
+        best = f"it is {_gap(comparison, control)}, which is inside the noise"
     return Recommendation(
         "no gain",
         None,
@@ -99,8 +99,8 @@ def _enough(comparison: Comparison, arm: str, adapters: Sequence[str]) -> str:
     worse = [one for one in adapters[: adapters.index(arm)] if _is_worse(comparison, one)]
     smaller = f" {_listed(worse)} {_are(worse)} clearly worse." if worse else ""
     return (
-        f"{arm} is enough: {_gap(comparison, arm)}, and what it loses is shown to be less than the "
-        f"margin of {comparison.margin:g}.{smaller}"
+        f"{arm} is enough: it is {_gap(comparison, arm)}, and what it loses is shown to be less "
+        f"than the margin of {comparison.margin:g}.{smaller}"
     )
 
 
@@ -110,13 +110,13 @@ def _best(comparison: Comparison, arm: str, adapters: Sequence[str]) -> str:
         return f"{arm} is both the smallest arm and the best."
     nearest = min(worse, key=lambda one: abs(comparison.gaps[one].difference.mean))
     return (
-        f"{arm} is the best, and every smaller arm is clearly worse: the nearest, "
-        f"{_gap(comparison, nearest)}."
+        f"{arm} is the best, and every smaller arm is clearly worse. The nearest of them, "
+        f"{nearest}, is {_gap(comparison, nearest)}."
     )
 
 
 def _open(comparison: Comparison, arm: str, adapters: Sequence[str]) -> str:
-    return f"This evaluation cannot tell which arm is enough; {arm} has the best number."
+    return f"This evaluation cannot tell which arm is enough. {arm} has the best number."
 
 
 _SAID = {"enough": _enough, "best": _best, "cannot tell": _open}
@@ -127,16 +127,19 @@ def _doubt(
 ) -> str:
     """Say of smaller arms that they may be as good, and what it takes to know."""
     arm = unknown[0]
+    gap = comparison.gaps[arm]
     needed = " and ".join(
         [
             *([f"about {items:,} items (now {comparison.items:,})"] if items else []),
             *([f"{seeds} seeds (now {_seeds(comparison)})"] if seeds else []),
         ]
     )
+    also = f" (so {_are(unknown[1:])} {_listed(unknown[1:])})" if unknown[1:] else ""
     return (
-        f" {_listed(unknown)} may be as good or not: {_gap(comparison, arm)}, and a true "
-        f"difference below {comparison.gaps[arm].detectable:.2g} would go unseen. To settle {arm} "
-        f"for a margin of {comparison.margin:g} it takes {needed}."
+        f" The smallest arm inside the noise of the best is {arm}{also}: it is "
+        f"{_gap(comparison, arm)}, p={gap.p_holm:.2g} after Holm's correction. A true difference below "
+        f"{gap.detectable:.2g} would go unseen; to settle it for a margin of "
+        f"{comparison.margin:g} it takes {needed}."
     )
 
 
@@ -159,11 +162,11 @@ def _needed(comparison: Comparison, gap: Gap) -> tuple[int | None, int | None]:
 
 
 def _gap(comparison: Comparison, arm: str) -> str:
-    """Say where an arm stands: r=4 is 0.004 below the best, r=16 (95% interval -0.011 to 0.003)."""
+    """Say where an arm stands: 0.004 below the best, r=16 (95% interval -0.011 to 0.003)."""
     gap = comparison.gaps[arm].difference
     side = "above" if gap.mean > 0 else "below"
     return (
-        f"{arm} is {abs(gap.mean):.3g} {side} the best, {comparison.best} (difference in "
+        f"{abs(gap.mean):.3g} {side} the best, {comparison.best} (difference in "
         f"{comparison.metric}, 95% interval {gap.low:.3g} to {gap.high:.3g})"
     )
 

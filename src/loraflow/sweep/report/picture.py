@@ -17,9 +17,12 @@ def quality_picture(page: RankPage) -> bytes:
     """Return a PNG; arms without a number to stand by are left out."""
     import matplotlib as mpl  # noqa: PLC0415 - a second that the text alone need not wait for
     from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.font_manager import fontManager  # noqa: PLC0415
 
+    known = {font.name for font in fontManager.ttflist}
+    fonts = [font for font in _FONTS if font in known]
     target = io.BytesIO()
-    with mpl.rc_context({"font.family": _FONTS}), warnings.catch_warnings():
+    with mpl.rc_context({"font.family": fonts}), warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", "Glyph .* missing from font"
         )  # a box is no reason to stop

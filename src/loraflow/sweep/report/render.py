@@ -15,7 +15,7 @@ from loraflow.sweep.report.words import gap_text, number, with_interval
 _HEADS = {
     "enough": "{} is enough",
     "best": "{} is best",
-    "cannot tell": "This evaluation cannot tell",
+    "cannot tell": "{} is inside the noise of the best: more items would tell",
     "no gain": "No adapter is clearly better than {}",
 }
 
@@ -48,7 +48,8 @@ def _head(page: RankPage) -> str:
     found = page.recommendation
     if found is None:
         return "Nothing to compare yet"
-    return _HEADS[found.kind].format(found.arm or found.inside_noise)
+    named = found.inside_noise if found.kind == "cannot tell" else found.arm or found.inside_noise
+    return _HEADS[found.kind].format(named)
 
 
 def _charts(page: RankPage) -> dict[str, Markup | None]:

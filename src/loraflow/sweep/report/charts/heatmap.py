@@ -70,7 +70,7 @@ def _cell(
         title(f"{arm.name}: {with_interval(page, found)}"),
     )
     half = number(page, (found.high - found.low) / 2)
-    return (
+    return Markup('<g class="cells">{}</g>').format(
         box
         + text(x + wide / 2, y + _ROW / 2 - 6, number(page, found.value), "middle", "value")
         + text(x + wide / 2, y + _ROW / 2 + 11, f"±{half}", "middle")
