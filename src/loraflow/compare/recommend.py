@@ -137,8 +137,8 @@ def _doubt(
     also = f" (so {_are(unknown[1:])} {_listed(unknown[1:])})" if unknown[1:] else ""
     return (
         f" The smallest arm inside the noise of the best is {arm}{also}: it is "
-        f"{_gap(comparison, arm)}, p={gap.p_holm:.2g} after Holm's correction. A true difference below "
-        f"{gap.detectable:.2g} would go unseen; to settle it for a margin of "
+        f"{_gap(comparison, arm)}, p={gap.p_holm:.2g} after Holm's correction. A true difference "
+        f"below {gap.detectable:.2g} would go unseen; to settle it for a margin of "
         f"{comparison.margin:g} it takes {needed}."
     )
 

@@ -16,12 +16,14 @@ from loraflow.evaluate.report.markdown import as_markdown
 from loraflow.files import HISTORY, read_lines, write_json
 from loraflow.model.source import BaseModel
 from loraflow.plan.experiment import Plan
-from loraflow.store import Key, Store
+from loraflow.store import RESULT, Key, Store
 from loraflow.tracking.data import as_params
 from loraflow.tracking.evaluation import TABLE_TAGS, evaluation_metrics, gather_evaluation
 from loraflow.tracking.provenance import git_diff, library_versions
 from loraflow.tracking.run import Run
 
+CONFIG, LIBRARIES, DIGESTS, DIFF = "config.yaml", "libraries.json", "stages.json", "git.diff"
+STAGES = "stages"  # folder of what each stage says of itself
 REVISION_TAG = "loraflow.base_revision"
 _UNTRAINED = {"adapter.r": "0", "adapter.target_modules": "none"}  # as charts over r show them
 
@@ -94,14 +96,14 @@ def _cost(plan: Plan, store: Store) -> dict[str, float]:
 
 def _gather_provenance(settings: Mapping[str, Any], plan: Plan, store: Store, *, out: Path) -> None:
     """Write to `out` what it takes to run all of it again, and to tell whether it is the same."""
-    (out / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
-    (out / "git.diff").write_text(git_diff(), encoding="utf-8")
-    write_json(out / "libraries.json", library_versions())
-    write_json(out / "stages.json", plan.digests())
+    (out / CONFIG).write_text(OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
+    (out / DIFF).write_text(git_diff(), encoding="utf-8")
+    write_json(out / LIBRARIES, library_versions())
+    write_json(out / DIGESTS, plan.digests())
     for name, key in stages_of(plan).items():
-        folder = out / "stages" / name
+        folder = out / STAGES / name
         folder.mkdir(parents=True)
-        for file in ("result.json", HISTORY):
+        for file in (RESULT, HISTORY):
             source = store.folder(key) / file
             if source.is_file():
                 (folder / file).write_bytes(source.read_bytes())
