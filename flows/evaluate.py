@@ -175,7 +175,7 @@ def _require_adapter(folder: Path) -> None:
 def _run(config: Config, subject: Subject) -> None:
     words = sys.argv[1:]
     if subject.run is not None:
-        config = _config_of_run(config, subject.run, words)
+        config = config_of_run(config, subject.run, words)
     with prefect_api() as api:
         check_machine(config)
         name = name_of(config) if subject != Subject() else config.model.name
@@ -186,7 +186,7 @@ def _run(config: Config, subject: Subject) -> None:
     show_evaluation(page, {**places, "look at it": "make ui         (MLflow: the report)"})
 
 
-def _config_of_run(config: Config, run_id: str, words: list[str]) -> Config:
+def config_of_run(config: Config, run_id: str, words: list[str]) -> Config:
     """Return the run's config with what stands on the command line in place of its own."""
     from loraflow.tracking.fetch import fetch_settings
 

@@ -51,7 +51,7 @@ def measured(seeds: Sequence[int] = (0, 1)) -> list[Measured]:
     found = [one("base model", {}, 0, 0.1)]
     for targets, lift in (("attention_qv", 0.0), ("全部", 0.05)):
         for place, rank in enumerate((1, 4, 16)):
-            values = {"r": rank, "target_modules": targets}
+            values: dict[str, Any] = {"r": rank, "target_modules": targets}
             quality = 0.2 + lift + 0.04 * place
             found += [one(f"r={rank} {targets}", values, seed, quality) for seed in seeds]
     return found
@@ -62,7 +62,7 @@ def page(*more: Measured, **changes: Any) -> RankPage:
 
 
 def unfinished(state: Any, reason: str) -> Measured:
-    values = {"r": 4, "target_modules": "全部"}
+    values: dict[str, Any] = {"r": 4, "target_modules": "全部"}
     trial = Trial(f"{state} one", "r=4 全部", values, 2, state, reason, losses=[(1, 3.0), (2, 9.0)])
     return Measured(trial)
 

@@ -45,7 +45,7 @@ def search(storage: str, space: dict[str, Any] = RATES, **changes: Any) -> Searc
 def test_a_grid_proposes_every_value_once(storage: str) -> None:
     one = search(storage)
     proposed = one.propose(100)
-    assert sorted(found.values["train.learning_rate"] for found in proposed) == [1e-4, 3e-4, 1e-3]
+    assert {found.values["train.learning_rate"] for found in proposed} == {1e-4, 3e-4, 1e-3}
     assert one.propose(100) == []
 
 
@@ -100,8 +100,7 @@ def test_several_objectives_choose_the_pareto_front(storage: str) -> None:
     one = search(storage, objectives=["loss", "seconds"])
     for configuration, values in zip(one.propose(3), ([1, 9], [2, 1], [3, 5]), strict=True):
         one.tell(configuration.number, values)
-    rates = [values["train.learning_rate"] for values in one.chosen()]
-    assert sorted(map(float, filter(None, rates))) == [1e-4, 3e-4]
+    assert {values["train.learning_rate"] for values in one.chosen()} == {1e-4, 3e-4}
 
 
 def test_successive_halving_stops_what_is_far_behind(storage: str) -> None:
