@@ -1,6 +1,7 @@
 """An output that is there is whole, whatever was killed, and it is made once."""
 
 import errno
+import hashlib
 import signal
 import subprocess
 import sys
@@ -110,6 +111,27 @@ def test_result_tells_what_went_in_and_what_came_out(store: Store) -> None:
     assert result["seconds"] >= 0
     assert result["peak_memory_gib"] > 0
     assert result == read_json(store.folder(KEY) / "result.json")
+
+
+def test_result_has_the_digest_of_every_file_but_its_own(store: Store) -> None:
+    def stage(out: Path) -> Summary:
+        (out / "word.txt").write_text("whole")
+        (out / "adapter").mkdir()
+        (out / "adapter" / "empty").touch()
+        return {}
+
+    store.run(KEY, stage)
+    assert store.result(KEY)["digests"] == {
+        "adapter/empty": hashlib.sha256(b"").hexdigest(),
+        "word.txt": hashlib.sha256(b"whole").hexdigest(),
+    }
+
+
+def test_result_tells_what_it_was_computed_on(store: Store) -> None:
+    store.run(KEY, write_word)
+    found = store.result(KEY)["hardware"]
+    assert found["processor"]
+    assert found["threads"] >= 1
 
 
 def test_stage_that_raises_leaves_no_output(store: Store) -> None:

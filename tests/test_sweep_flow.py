@@ -127,6 +127,21 @@ def test_the_terminal_says_which_r_is_enough(killed_and_resumed: Project) -> Non
     assert "rank.html" in project.again.stdout
 
 
+def test_runs_that_exist_give_the_same_report(killed_and_resumed: Project) -> None:
+    project = killed_and_resumed
+    done = {run.info.run_name: run for run in trials_of(project) if run.info.status == "FINISHED"}
+    ids = [run.info.run_id for name, run in done.items() if name != "base model"]
+    compared = project.run_flow("compare", f"runs=[{','.join(ids)}]")
+    assert compared.returncode == 0, compared.stderr
+    (run,) = project.mlflow_runs("loraflow-compare")
+    sweep = parent_of(project).data.metrics
+    same = ("sweep/items", "sweep/best_rougeL", "sweep/best_rougeL_low")
+    assert [run.data.metrics[name] for name in same] == [sweep[name] for name in same]
+    twice = project.run_flow("compare", f"runs=[{ids[0]},{ids[0]}]")
+    assert twice.returncode == 2
+    assert "give one of them" in twice.stderr
+
+
 def test_a_failed_trial_stops_no_other_and_is_tried_again_up_to_the_cap(
     tiny_folder: Path, tmp_path: Path
 ) -> None:

@@ -89,7 +89,8 @@ class _Pair:
             elif file == ITEMS:
                 yield f"{file}: {self._items()}"
             elif file.endswith(".safetensors") and self._name == _LAST:
-                yield f"{file}: {compare_weights(self._fetch_trained() / file, self._folder / file)}"
+                recorded = self._fetch_trained() / file
+                yield f"{file}: {compare_weights(recorded, self._folder / file)}"
             else:
                 yield f"{file}: another content{self._counts()}"
 

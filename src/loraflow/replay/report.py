@@ -80,7 +80,7 @@ def _notes(replay: Replay) -> Iterator[str]:
         )
     yield from replay.code
     for change in replay.hardware:
-        yield f"{change}; another machine may round otherwise"
+        yield f"{change}; results may be rounded otherwise"
     if left := [step.name for step in replay.steps if not step.files]:
         yield f"no digests were recorded, by an older version, of {', '.join(left)}"
 

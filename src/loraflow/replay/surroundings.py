@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from loraflow.plan.keys import COMPUTING
 from loraflow.store import Key, Store
 from loraflow.tracking.provenance import git_commit, git_diff, library_versions
 from loraflow.tracking.recorded import Recorded
 
-_COMPUTING = ("train", "evaluate")  # stages that hold a model
+_WITH_MODEL = ("train", "evaluate")  # stages
 _SHORT = 10  # characters of a commit
 
 
@@ -20,7 +21,8 @@ def code_warnings(recorded: Recorded) -> Iterator[str]:
         yield "git: what differs from the commit is not the same (git.diff of the run)"
     for library, version in library_versions().items():
         if (before := recorded.libraries.get(library)) != version:
-            yield f"library {library}: {before} -> {version}"
+            rounding = "; results may be rounded otherwise" if library in COMPUTING else ""
+            yield f"library {library}: {before} -> {version}{rounding}"
 
 
 def hardware_warnings(recorded: Recorded, stages: Mapping[str, Key], store: Store) -> Iterator[str]:
@@ -28,7 +30,7 @@ def hardware_warnings(recorded: Recorded, stages: Mapping[str, Key], store: Stor
     said: dict[str, None] = {}
     for name, key in stages.items():
         before = recorded.results.get(name, {}).get("hardware")
-        if key.stage not in _COMPUTING or before is None:
+        if key.stage not in _WITH_MODEL or before is None:
             continue
         now = store.result(key)["hardware"]
         said |= dict.fromkeys(_changes(before, now))

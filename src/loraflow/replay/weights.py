@@ -9,8 +9,8 @@ from safetensors import safe_open
 def compare_weights(before: Path, now: Path) -> str:
     """Return the largest difference of a weight, one tensor in memory at a time."""
     with (
-        safe_open(before, framework="pt") as old,  # type: ignore[no-untyped-call]
-        safe_open(now, framework="pt") as new,  # type: ignore[no-untyped-call]
+        safe_open(before, framework="pt") as old,
+        safe_open(now, framework="pt") as new,
     ):
         old_names, new_names = set(old.keys()), set(new.keys())
         if old_names != new_names:

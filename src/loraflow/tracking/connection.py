@@ -1,6 +1,7 @@
 """Reaches MLflow, and makes the experiment at first use."""
 
 import logging
+import os
 from pathlib import Path
 
 import mlflow
@@ -22,6 +23,7 @@ def connect(tracking: TrackingConfig) -> tuple[MlflowClient, str]:
         UserError: if MLflow does not answer.
     """
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # importing it sets INFO
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # files here are small
     mlflow.set_tracking_uri(tracking.uri)
     mlflow.set_system_metrics_sampling_interval(5)  # type: ignore[no-untyped-call]
     client = mlflow.MlflowClient()

@@ -27,6 +27,12 @@ class Recorded:
     results: Mapping[str, Mapping[str, Any]]  # the result.json of each stage
     folder: Path  # copies of the run's artifacts
 
+    @property
+    def threads(self) -> int | None:
+        """Return how many threads the last training had; None: not recorded."""
+        threads: int | None = self.results.get("train", {}).get("hardware", {}).get("threads")
+        return threads
+
     def history(self, stage: str) -> list[dict[str, Any]]:
         """Return the metrics of a training, step by step."""
         return read_lines(self.folder / STAGES / stage / HISTORY)

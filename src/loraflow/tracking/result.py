@@ -41,7 +41,8 @@ def log_result(
     settings = dump_config(config)
     trained = store.result(plan.last.train)
     params = as_params(settings) | _trained_params(config.adapter, trained)
-    run.log_history(read_lines(store.folder(plan.last.train) / HISTORY))
+    for name, training in {**plan.before, "": plan.last}.items():
+        run.log_history(_history(store.folder(training.train), name))
     run.log_values(
         params=params,
         metrics=_final_metrics(trained) | _cost(plan, store) | evaluation_metrics(page),
@@ -63,6 +64,14 @@ def stages_of(plan: Plan) -> dict[str, Key]:
         for stage in ("prepare", "tokenize", "train")
     }
     return {**keys, "report": plan.report, **plan.evaluation.stages()}
+
+
+def _history(trained: Path, name: str) -> list[dict[str, Any]]:
+    """Return the metrics of a training; those of an earlier one under its name: train_cpt/loss."""
+    rows = read_lines(trained / HISTORY)
+    if not name:
+        return rows
+    return [{key.replace("train/", f"train_{name}/", 1): row[key] for key in row} for row in rows]
 
 
 def _trained_params(adapter: AdapterConfig, trained: Mapping[str, Any]) -> dict[str, str]:
