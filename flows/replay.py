@@ -55,7 +55,7 @@ def replay(run: str, settings: dict[str, Any]) -> tuple[Replay, Path]:
 def _replay(run: str, ready: Ready, folder: Path) -> Replay:
     from loraflow.replay.inputs import compare_inputs
     from loraflow.replay.outputs import compare_outputs
-    from loraflow.replay.surroundings import code_warnings, hardware_warnings
+    from loraflow.replay.surroundings import code_warnings, hardware_warnings, judge_warnings
     from loraflow.tracking.fetch import fetch_trained
     from loraflow.tracking.recorded import fetch_recorded
     from loraflow.tracking.result import stages_of
@@ -63,7 +63,8 @@ def _replay(run: str, ready: Ready, folder: Path) -> Replay:
     tracking = ready.config.tracking
     recorded = fetch_recorded(tracking, run, out=folder / "recorded")
     stages = stages_of(ready.plan)
-    found = Replay(run, compare_inputs(recorded, stages), code=list(code_warnings(recorded)))
+    notes = [*code_warnings(recorded), *judge_warnings(ready.config.judge)]
+    found = Replay(run, compare_inputs(recorded, stages), notes=notes)
     if found.inputs is not None and not found.inputs.is_code_only:
         return found
     _run_stages(with_threads(ready, recorded.threads))

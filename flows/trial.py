@@ -17,13 +17,13 @@ from flows.running import run_plainly
 from flows.stages import Stages
 from loraflow.check import load_config
 from loraflow.config import Config
-from loraflow.errors import UserError
+from loraflow.errors import Pruned, UserError
 from loraflow.files import HISTORY, read_lines
 from loraflow.model.source import BaseModel, find_base
 from loraflow.parallel import share_machine
 from loraflow.store import Store
 from loraflow.sweep.outcome import Curve, Notes, Outcome
-from loraflow.sweep.pruning import LOOK, Pruned, Pruning
+from loraflow.sweep.pruning import LOOK, Pruning
 from loraflow.sweep.trials import Trial
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The error that is the user's to mend, and what a wrong name may have meant."""
+"""Errors that others than their maker handle, and what a wrong name may have meant."""
 
 from difflib import get_close_matches
 
@@ -8,6 +8,10 @@ class UserError(ValueError):
 
     The message names the config key, the value and the fix.
     """
+
+
+class Pruned(Exception):
+    """A trial is far behind others of its arm, so it was stopped. Nothing is wrong."""
 
 
 def nearest(word: str, choices: list[str]) -> str:

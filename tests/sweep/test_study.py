@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from loraflow.config import SearchConfig
+from loraflow.errors import Pruned
 from loraflow.sweep.arm import Arm, objectives
 from loraflow.sweep.outcome import Outcome
-from loraflow.sweep.pruning import LOOK, Pruned
+from loraflow.sweep.pruning import LOOK, Pruning
 from loraflow.sweep.space import Dimension, read_dimensions
 from loraflow.sweep.study import Search
 
@@ -107,8 +108,7 @@ def test_successive_halving_stops_what_is_far_behind(storage: str) -> None:
     one = search(storage, RANGE, sampler="random", trials=6, pruning="halving")
     ends = []
     for configuration in one.propose(6):
-        pruning = one.pruning(configuration.number)
-        assert pruning is not None
+        pruning = Pruning(one.config, one.name, configuration.number)
         log = pruning.watch(lambda *_: None)
         try:
             for step in range(5, 45, 5):
@@ -126,8 +126,7 @@ def test_successive_halving_stops_what_is_far_behind(storage: str) -> None:
 def test_only_looks_are_reported(storage: str) -> None:
     one = search(storage, pruning="hyperband")
     (configuration, *_) = one.propose(3)
-    pruning = one.pruning(configuration.number)
-    assert pruning is not None
+    pruning = Pruning(one.config, one.name, configuration.number)
     logged: list[str] = []
     log = pruning.watch(lambda name, value, step: logged.append(name))
     log("train/loss", 9.0, 5)

@@ -10,8 +10,7 @@ import mlflow
 import pytest
 
 from loraflow.config import TrackingConfig
-from loraflow.errors import UserError
-from loraflow.sweep.pruning import Pruned
+from loraflow.errors import Pruned, UserError
 from loraflow.tracking.run import PROCESS_TAG, open_run
 from tests.tracking.servers import OTHER_PLAN, PLAN, all_runs, ending_of, run_of
 

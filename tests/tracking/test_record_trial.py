@@ -8,6 +8,7 @@ from loraflow.config import TrackingConfig
 from loraflow.errors import UserError
 from loraflow.files import HISTORY, ITEMS, read_json, read_lines
 from loraflow.store import make_key
+from loraflow.tracking.data import log_data
 from loraflow.tracking.fetch import fetch_trial
 from loraflow.tracking.result import stages_of
 from loraflow.tracking.run import open_run
@@ -106,6 +107,18 @@ def test_trial_logs_neither_data_nor_traces(trained: Done, tracking: TrackingCon
     names = {file.path for file in run.client.list_artifacts(run.id)}
     assert "data" not in names
     assert {"config.yaml", "git.diff", "libraries.json", "stages.json"} <= names
+
+
+def test_data_of_a_sweep_is_logged_once_however_often_it_goes_on(
+    trained: Done, tracking: TrackingConfig, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        with open_sweep(tracking, make_key("sweep", 2), name="sweep", data="d") as run:
+            log_data(run, trained.ready.plan, trained.ready.stages.store)
+            record_sweep(run, {"sweep": {}}, folder=tmp_path, metrics={}, note="")
+    found = run_of(tracking, run.id)
+    assert len(found.inputs.dataset_inputs) == 2  # both sides of the split
+    assert found.data.metrics["prepare/train"] == 64
 
 
 def test_unknown_run_is_named(tracking: TrackingConfig) -> None:

@@ -19,7 +19,7 @@ class Replay:
     run: str  # id in MLflow
     inputs: InputDifference | None  # None: every stage depends on the same as before
     steps: list[Step] = field(default_factory=list)  # empty: it would be another experiment
-    code: list[str] = field(default_factory=list)  # commit and libraries that are others
+    notes: list[str] = field(default_factory=list)  # commit and libraries that are others
     hardware: list[str] = field(default_factory=list)
 
     @property
@@ -78,7 +78,7 @@ def _notes(replay: Replay) -> Iterator[str]:
             f"{replay.inputs.stage} has other code than the recorded one: "
             f"{'; '.join(replay.inputs.reasons)}"
         )
-    yield from replay.code
+    yield from replay.notes
     for change in replay.hardware:
         yield f"{change}; results may be rounded otherwise"
     if left := [step.name for step in replay.steps if not step.files]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from loraflow.config import JudgeConfig
 from loraflow.plan.keys import COMPUTING
 from loraflow.store import Key, Store
 from loraflow.tracking.provenance import git_commit, git_diff, library_versions
@@ -23,6 +24,12 @@ def code_warnings(recorded: Recorded) -> Iterator[str]:
         if (before := recorded.libraries.get(library)) != version:
             rounding = "; results may be rounded otherwise" if library in COMPUTING else ""
             yield f"library {library}: {before} -> {version}{rounding}"
+
+
+def judge_warnings(judge: JudgeConfig) -> Iterator[str]:
+    """Say that a service is no program that could be run again."""
+    if judge.kind == "openai":
+        yield "judge: a service need not rate the same twice; grades that differ prove nothing"
 
 
 def hardware_warnings(recorded: Recorded, stages: Mapping[str, Key], store: Store) -> Iterator[str]:

@@ -66,7 +66,9 @@ class Arm:
 
     def pruning(self, number: int) -> Pruning | None:
         """Return what may stop trial `number` of the study."""
-        return None if self._search is None else self._search.pruning(number)
+        if self._search is None or self._search.config.pruning is None:
+            return None
+        return Pruning(self._search.config, self._search.name, number)
 
     def tell(self, proposal: Proposal, outcomes: Sequence[Outcome]) -> None:
         """Tell the study how a configuration ended with all of its seeds."""

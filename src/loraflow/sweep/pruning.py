@@ -7,13 +7,10 @@
 from dataclasses import dataclass
 
 from loraflow.config import SearchConfig
+from loraflow.errors import Pruned
 from loraflow.measure import LogMetric
 
 LOOK = "train/validation_loss"
-
-
-class Pruned(Exception):
-    """A trial is far behind others of its arm, so it was stopped. No error."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from loraflow.config import SearchConfig
-from loraflow.sweep.pruning import Pruning
 from loraflow.sweep.space import Dimension, Range, Value, combinations
 
 _REDUCTION = 3  # of three trials at a rung, one goes on (Li et al. 2020, arXiv:1810.05934)
@@ -43,6 +42,7 @@ class Search:
     def __init__(self, config: SearchConfig, tuned: Sequence[Dimension], *, name: str) -> None:
         """Open the study `name`, or go on with it."""
         self.config = config
+        self.name = name
         self._distributions = {one.key: _distribution(one) for one in tuned}
         self._study = open_study(config, name)
         if config.sampler == "grid":
@@ -66,12 +66,6 @@ class Search:
     def enqueue(self, values: Mapping[str, Value]) -> None:
         """Have values proposed next."""
         self._study.enqueue_trial(dict(values))
-
-    def pruning(self, number: int) -> Pruning | None:
-        """Return what may stop a trial early; it opens the study in the trial's process."""
-        if self.config.pruning is None:
-            return None
-        return Pruning(self.config, self._study.study_name, number)
 
     def propose(self, most: int) -> list[Configuration]:
         """Return at most so many new configurations; none when the budget is spent."""

@@ -16,8 +16,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from loraflow.config import TrackingConfig
+from loraflow.errors import Pruned
 from loraflow.store import Key
-from loraflow.sweep.pruning import Pruned
 from loraflow.tracking.connection import connect, run_url
 from loraflow.tracking.process import ending_on_sigterm, is_dead, this_process
 from loraflow.tracking.provenance import git_commit
