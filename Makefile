@@ -50,11 +50,11 @@ ui: install  ## MLflow on http://127.0.0.1:5000: runs, metrics, answers, adapter
 dashboard: install  ## Prefect on http://127.0.0.1:4200: flows, stages, logs, results
 	@$(BIN)/python -m flows.server
 
-test: install  ## the tests, without network
-	$(BIN)/pytest
+test: install  ## the tests, without network, on all cores
+	$(BIN)/pytest -n auto --dist loadfile
 
 test-all: install  ## the slow tests too: the real base model
-	$(BIN)/pytest -m ""
+	$(BIN)/pytest -m "" -n auto --dist loadfile
 
 lint: install  ## style and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -36,7 +36,11 @@ def test_pid_in_use_again_is_another_process() -> None:
     assert is_dead(f"{HOST} {os.getpid()} {start - 3600:.2f}")
 
 
-@pytest.mark.parametrize("name", [f"{HOST} {os.getpid()}", f"elsewhere {os.getpid()} 1.0", ""])
+@pytest.mark.parametrize(
+    "name",
+    [f"{HOST} {os.getpid()}", f"elsewhere {os.getpid()} 1.0", ""],
+    ids=["no start", "elsewhere", "no name"],  # a pid in an id differs between test processes
+)
 def test_what_cannot_be_told_lives(name: str) -> None:
     """Names of older versions, of other machines, and no name."""
     assert not is_dead(name)
