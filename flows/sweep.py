@@ -22,9 +22,10 @@ def sweep(name: str, words: list[str]) -> None:
     Raises:
         UserError: if a trial has failed; all others have run, and the report is there.
     """
-    from loraflow.tracking.sweep import open_sweep
-
     from flows.rank import publish
+    from loraflow.tracking.data import log_data
+    from loraflow.tracking.run import tolerated_outage
+    from loraflow.tracking.sweep import open_sweep
 
     request = read_request(words)
     course = Course(request)
@@ -39,6 +40,9 @@ def sweep(name: str, words: list[str]) -> None:
     ):
         require_fit(request)
         course.run(parent=run.id)
+        if course.store.has(course.plan.report):
+            with tolerated_outage("the data is not there"):
+                log_data(run, course.plan, course.store)
         publish(course, run)
         course.require_success()
 
