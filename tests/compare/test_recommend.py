@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from loraflow.compare.recommend import Recommendation, recommend
-from tests.compare.test_arms import compared, noisy, simulated
+from tests.compare.test_arms import compared, few_draws, noisy, simulated
 
+__all__ = ["few_draws"]
 SIZES = {f"r={2**power}": float(2**power) for power in range(8)}
 
 
@@ -67,6 +68,7 @@ def test_controls_alone_are_nothing_to_recommend() -> None:
         recommend(compared(noisy(2, 1, 20)), SIZES, controls=["r=1", "r=2"])
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_an_arm_worse_by_more_than_the_margin_is_seldom_called_enough() -> None:
     draw = np.random.default_rng(5)
     wrong = 0

@@ -16,7 +16,7 @@ Verdict = Literal["worse", "worse, within the margin", "equivalent", "cannot tel
 
 LEVEL = 1 - CONFIDENCE
 POWER = 0.8
-_FEWEST = 2  # arms
+_FEWEST = 2  # arms, and items: one has no spread
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,13 @@ def compare_arms(
 
     Holm's correction (1979) runs over all pairs, though only those with the best are shown: the
     best was picked by looking at the same numbers, so every pair had its chance to be shown.
-    Correcting for the shown pairs alone calls equal arms worse too often.
+    Correcting for the shown pairs alone calls equal arms worse too often. That an arm loses less
+    than the margin is corrected over all arms but the best: whoever picks the smallest of many that
+    are shown so would find a wrong one too often.
 
     Raises:
-        ValueError: for fewer than two arms, items that differ between arms, or a metric that does
-            not say which arm is better.
+        ValueError: for fewer than two arms or items, an arm without a training, items that differ
+            between arms, or a metric that has no value or does not say which arm is better.
     """
     measure = METRICS[metric]
     if measure.larger_is_better is None:
@@ -72,6 +74,8 @@ def compare_arms(
     noise = estimate_noise(columns, measure.value, are_shares=measure.is_share)
     seeds = [[float(measure.value(sums.sum(axis=0))) for sums in ones] for ones in columns]
     means = np.array([np.mean(ones) for ones in seeds])
+    if not np.isfinite(means).all():
+        raise ValueError(f"{metric} has no value in some arm")
     best = int(means.argmax() if measure.larger_is_better else means.argmin())
     names = list(arms)
     return Comparison(
@@ -79,8 +83,8 @@ def compare_arms(
         margin,
         noise.items,
         {
-            name: ArmScore(_interval(means[place], noise.of_arm(place)), tuple(seeds[place]))
-            for place, name in enumerate(names)
+            name: ArmScore(_interval(float(means[place]), noise, place, measure), tuple(ones))
+            for place, (name, ones) in enumerate(zip(names, seeds, strict=True))
         },
         noise.seed_deviation,
         names[best],
@@ -101,23 +105,28 @@ def holm(values: Sequence[float]) -> list[float]:
 
 def _columns(arms: Mapping[str, Sequence[Sequence[Item]]], measure: Metric) -> list[list[Array]]:
     """Return (items, sums) for each seed of each arm, of the items that all of them have."""
-    if len(arms) < _FEWEST:
-        raise ValueError("a comparison needs two arms or more")
+    if len(arms) < _FEWEST or not all(arms.values()):
+        raise ValueError("a comparison needs two arms or more, each trained at least once")
     runs = [items for seeds in arms.values() for items in seeds]
     names = [item["id"] for item in runs[0]]
     if any([item["id"] for item in items] != names for items in runs):
         raise ValueError("the arms have not answered the same items, so they cannot be paired")
     kept = sorted(set.intersection(*(set(counted(measure, items)) for items in runs)))
-    if not kept:
-        raise ValueError("no item was measured in every arm")
+    if len(kept) < _FEWEST:
+        raise ValueError(
+            f"a comparison needs two items that every arm has, and there is {len(kept)}"
+        )
     together = measure.of([items[place] for items in runs for place in kept])  # the same sums
     parts = iter(np.split(together, len(runs)))
     return [[next(parts) for _ in seeds] for seeds in arms.values()]
 
 
-def _interval(mean: float, spread: Spread) -> Interval:
-    reach = spread.reach()
-    return Interval(float(mean), float(mean) - reach, float(mean) + reach)
+def _interval(mean: float, noise: Noise, arm: int, measure: Metric) -> Interval:
+    reach = noise.of_arm(arm).reach()
+    if not measure.is_share:
+        return Interval(mean, mean - reach, mean + reach)
+    centre = (mean * noise.items + 1) / (noise.items + 2)  # of the two more items, one is right
+    return Interval(mean, max(0.0, min(mean, centre - reach)), min(1.0, max(mean, centre + reach)))
 
 
 def _gaps(means: Array, noise: Noise, best: int, margin: float) -> dict[int, Gap]:
@@ -126,20 +135,22 @@ def _gaps(means: Array, noise: Noise, best: int, margin: float) -> dict[int, Gap
         _p(means[one] - means[other], noise.of_difference(one, other)) for one, other in pairs
     ]
     corrected = dict(zip(pairs, zip(values, holm(values), strict=True), strict=True))
+    others = [arm for arm in range(len(means)) if arm != best]
+    spreads = [noise.of_difference(arm, best) for arm in others]
+    gaps = [float(means[arm] - means[best]) for arm in others]
+    beyond = holm(
+        [_p_beyond(abs(gap), spread, margin) for gap, spread in zip(gaps, spreads, strict=True)]
+    )
     found = {}
-    for arm in range(len(means)):
-        if arm == best:
-            continue
-        spread = noise.of_difference(arm, best)
-        gap, reach = float(means[arm] - means[best]), spread.reach()
+    for arm, gap, spread, p_beyond in zip(others, gaps, spreads, beyond, strict=True):
         p, p_holm = corrected[min(arm, best), max(arm, best)]
-        bound = abs(gap) + float(stats.t.ppf(CONFIDENCE, spread.degrees)) * spread.error
+        reach = spread.reach()
         found[arm] = Gap(
             Difference(gap, gap - reach, gap + reach),
             p,
             p_holm,
             _detectable(spread),
-            _verdict(is_worse=p_holm < LEVEL, is_within=bound < margin),
+            _verdict(is_worse=p_holm < LEVEL, is_within=p_beyond < LEVEL),
             spread,
         )
     return found
@@ -149,6 +160,13 @@ def _p(gap: float, spread: Spread) -> float:
     if spread.error == 0:
         return float(gap == 0)
     return float(2 * stats.t.sf(abs(gap) / spread.error, spread.degrees))
+
+
+def _p_beyond(loss: float, spread: Spread, margin: float) -> float:
+    """Return the one-sided p-value of losing the margin or more: small where an arm is within."""
+    if spread.error == 0:
+        return float(loss >= margin)
+    return float(stats.t.sf((margin - loss) / spread.error, spread.degrees))
 
 
 def _detectable(spread: Spread) -> float:

@@ -7,8 +7,7 @@ from typing import Literal
 
 from scipy import stats
 
-from loraflow.compare.arms import LEVEL, POWER, Comparison, Gap
-from loraflow.compare.statistics import CONFIDENCE
+from loraflow.compare.arms import LEVEL, POWER, Comparison
 
 Kind = Literal["enough", "best", "cannot tell", "no gain"]
 
@@ -21,7 +20,7 @@ class Recommendation:
     arm: str | None  # the smallest that is shown to be within the margin of the best
     inside_noise: str  # the smallest that is not clearly worse than the best
     sentence: str
-    items_needed: int | None = None  # to tell `inside_noise` from the best. None: known, or futile
+    items_needed: int | None = None  # to tell `inside_noise` from the best. None: there are enough
     seeds_needed: int | None = None
 
 
@@ -53,7 +52,7 @@ def recommend(
     said = _SAID[kind](comparison, arm, adapters)
     if not unknown:
         return Recommendation(kind, arm, arm, f"{said}{_one_seed(comparison)}")
-    items, seeds = _needed(comparison, comparison.gaps[unknown[0]])
+    items, seeds = _needed(comparison, unknown[0])
     doubt = _doubt(comparison, unknown, items, seeds)
     return Recommendation(
         kind, arm, unknown[0], f"{said}{doubt}{_one_seed(comparison)}", items, seeds
@@ -81,10 +80,11 @@ def _is_gain(comparison: Comparison, controls: Collection[str]) -> bool:
 def _no_gain(
     comparison: Comparison, adapters: Sequence[str], controls: Collection[str]
 ) -> Recommendation:
-    control = min(controls, key=lambda one: 0 if one == comparison.best else 1)
     if comparison.best in controls:
-        best = f"{comparison.best} is the best arm"
+        control, best = comparison.best, f"{comparison.best} is the best arm"
     else:
+        near = [one for one in controls if not _is_worse(comparison, one)]
+        control = min(near, key=lambda one: abs(comparison.gaps[one].difference.mean))
         best = f"it is {_gap(comparison, control)}, which is inside the noise"
     return Recommendation(
         "no gain",
@@ -131,34 +131,43 @@ def _doubt(
     needed = " and ".join(
         [
             *([f"about {items:,} items (now {comparison.items:,})"] if items else []),
-            *([f"{seeds} seeds (now {_seeds(comparison)})"] if seeds else []),
+            *([f"{seeds:,} seeds (now {_seeds(comparison, arm)})"] if seeds else []),
         ]
+    )
+    settled = (
+        f"to settle it for a margin of {comparison.margin:g} it takes {needed}"
+        if needed
+        else "an arm as good as the best would mostly have been shown so by these items and seeds"
     )
     also = f" (so {_are(unknown[1:])} {_listed(unknown[1:])})" if unknown[1:] else ""
     return (
         f" The smallest arm inside the noise of the best is {arm}{also}: it is "
         f"{_gap(comparison, arm)}, p={gap.p_holm:.2g} after Holm's correction. A true difference "
-        f"below {gap.detectable:.2g} would go unseen; to settle it for a margin of "
-        f"{comparison.margin:g} it takes {needed}."
+        f"below {gap.detectable:.2g} would go unseen; {settled}."
     )
 
 
-def _needed(comparison: Comparison, gap: Gap) -> tuple[int | None, int | None]:
-    """Return the items, and the seeds if more are needed, that would settle an arm.
+def _needed(comparison: Comparison, arm: str) -> tuple[int | None, int | None]:
+    """Return the items and the seeds of each arm that would settle an arm; None: there are enough.
 
-    So many that an arm as good as the best is shown to be within the margin with a probability of
-    80%. More items make the part of the items smaller, more seeds that of the seeds.
+    So many that an arm as good as the best is itself the best, or is shown to be within the margin,
+    with a probability of 80%. More items make the part of the items smaller, more seeds that of the
+    seeds. Arms not yet shown within share the level, as in Holm's correction; arms inside the noise
+    share the 20%, for each may come out so far above by chance that `arm` looks worse (Bonferroni).
     """
-    quantiles = stats.norm.ppf([CONFIDENCE, POWER])
+    unsure = sum(not _is_within(comparison, one) for one in comparison.arms)
+    rivals = sum(not _is_worse(comparison, one) for one in comparison.arms) - 1  # less `arm`
+    quantiles = stats.norm.isf([LEVEL / unsure, (1 - POWER) / rivals])
     wanted = (comparison.margin / float(quantiles.sum())) ** 2
-    spread = gap.spread
+    spread = comparison.gaps[arm].spread
     of_items, of_seeds = spread.items + spread.answers, spread.seeds - spread.answers
     seeds = None
     if of_seeds > wanted / 2:
-        seeds = math.ceil(of_seeds * _seeds(comparison) / (wanted / 2))
+        share = sum(1 / len(comparison.arms[one].seeds) for one in (arm, comparison.best))
+        seeds = math.ceil(2 * (of_seeds / share) / (wanted / 2))
         of_seeds = wanted / 2
     items = math.ceil(comparison.items * of_items / (wanted - of_seeds))
-    return max(items, comparison.items), seeds
+    return items if items > comparison.items else None, seeds
 
 
 def _gap(comparison: Comparison, arm: str) -> str:
@@ -171,8 +180,8 @@ def _gap(comparison: Comparison, arm: str) -> str:
     )
 
 
-def _seeds(comparison: Comparison) -> int:
-    return min(len(score.seeds) for score in comparison.arms.values() if score.seeds)
+def _seeds(comparison: Comparison, arm: str) -> int:
+    return min(len(comparison.arms[one].seeds) for one in (arm, comparison.best))
 
 
 def _one_seed(comparison: Comparison) -> str:

@@ -99,26 +99,33 @@ def estimate_noise(
 
 
 def _with_half_pairs(arms: Sequence[Sequence[Array]]) -> Array:
-    """Return the covariance of shares with two more pairs of items (Agresti and Min 2005).
+    """Return the covariance of shares with two more items (Agresti and Min 2005).
 
-    The half pairs that differ add 1 to the squares of every difference, and nothing to its sum.
+    Half a pair in each cell: every training answers the two by a coin of its own. That adds 1 to
+    every sum, 1/2 to every product of two arms, and 1/2 + 1/2 over the seeds to an arm's square.
     """
     means = np.stack([np.mean([sums[:, 0] for sums in seeds], axis=0) for seeds in arms])
     count = means.shape[1] + 2
-    totals = means.sum(axis=1)
-    squares = means @ means.T + 0.5 * np.eye(len(means))
+    totals = means.sum(axis=1) + 1
+    squares = means @ means.T + 0.5 + np.diag([0.5 / len(seeds) for seeds in arms])
     found: Array = (squares - np.outer(totals, totals) / count) / count**2
     return found
 
 
 def _resample(columns: Sequence[Array], value: Value) -> tuple[Array, float]:
-    """Return values under other items (resamples, columns), and what makes their variance right."""
+    """Return values under other items (resamples, columns), and what makes their variance right.
+
+    Resamples in which a value is undefined, for none of their items has a weight, are left out.
+    """
     count = len(columns[0])
-    if count < FEWEST_DRAWN:  # the jackknife, Tukey 1958: draws of few items stay between them
-        found = np.stack([value(sums.sum(axis=0) - sums) for sums in columns], axis=1)
-        return found, count - 1.0
-    parts = [np.stack([value(drawn @ sums) for sums in columns], axis=1) for drawn in draws(count)]
-    return np.concatenate(parts), count / (count - 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if count < FEWEST_DRAWN:  # the jackknife, Tukey 1958: draws of few items stay between them
+            factor, parts = count - 1.0, [[value(sums.sum(axis=0) - sums) for sums in columns]]
+        else:
+            factor = count / (count - 1)
+            parts = [[value(drawn @ sums) for sums in columns] for drawn in draws(count)]
+    found = np.concatenate([np.stack(part, axis=1) for part in parts])
+    return found[~np.isnan(found).any(axis=1)], factor
 
 
 def _between_seeds(
