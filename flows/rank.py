@@ -5,9 +5,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loraflow.sweep.report.markdown import as_markdown
-from loraflow.sweep.report.run import write
-from loraflow.sweep.report.terminal import show_rank
 from prefect.artifacts import (
     create_image_artifact,
     create_markdown_artifact,
@@ -18,7 +15,10 @@ from flows.naming import facts_of
 from loraflow.compare.statistics import Difference
 from loraflow.sweep.report.content import RankPage
 from loraflow.sweep.report.gather import Question, gather
+from loraflow.sweep.report.markdown import as_markdown
 from loraflow.sweep.report.outcomes import measured, shown_dimensions
+from loraflow.sweep.report.run import write
+from loraflow.sweep.report.terminal import show_rank
 
 if TYPE_CHECKING:
     from flows.course import Course
@@ -49,9 +49,8 @@ def page_of(course: "Course") -> RankPage:
 
 def publish(course: "Course", run: "Run") -> None:
     """Write the report beside the sweep's notes, log it, make Prefect's artifacts, and show it."""
-    from loraflow.tracking.sweep import record_sweep
-
     from loraflow.tracking.run import tolerated_outage
+    from loraflow.tracking.sweep import record_sweep
 
     page = page_of(course)
     folder = course.folder / "report"

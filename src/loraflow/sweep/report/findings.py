@@ -28,7 +28,9 @@ def _ends(page: RankPage) -> Iterator[str]:
             "loss on training rows apart. No arm was pruned as a whole."
         )
     if states["waiting"]:
-        yield f"{states['waiting']} trials have not run yet; the same command runs them."
+        number = states["waiting"]
+        trials = "1 trial has" if number == 1 else f"{number} trials have"
+        yield f"{trials} not run yet; the same command goes on with what is left."
 
 
 def _seeds(page: RankPage) -> Iterator[str]:

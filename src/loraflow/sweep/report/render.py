@@ -1,79 +1,131 @@
 """Turns the content of the rank report into a page, complete in itself."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 from markupsafe import Markup
 
-from loraflow.page.render import render_page
-from loraflow.sweep.report.charts.curves import draw_curves
-from loraflow.sweep.report.charts.gaps import gap_rows
+from loraflow.evaluate.report.numbers import plain, signed, signed_span, span
+from loraflow.page.render import Filters, render_page
+from loraflow.sweep.report.answer import answer_of
+from loraflow.sweep.report.charts.backdrop import arm_numbers
+from loraflow.sweep.report.charts.curves import draw_curves, draws_every_step
+from loraflow.sweep.report.charts.forest import draw_forest
 from loraflow.sweep.report.charts.heatmap import draw_heatmap
+from loraflow.sweep.report.charts.lines import colours_of, compared, name_value
 from loraflow.sweep.report.charts.parallel import draw_parallel
 from loraflow.sweep.report.charts.pareto import draw_pareto
-from loraflow.sweep.report.charts.quality import draw_quality, lines_of, numeric_dimension
-from loraflow.sweep.report.content import RankPage
-from loraflow.sweep.report.words import gap_text, number, with_interval
+from loraflow.sweep.report.charts.quality import Quality, draw_quality
+from loraflow.sweep.report.charts.slices import draw_slices
+from loraflow.sweep.report.content import Dimension, RankPage
+from loraflow.sweep.report.costs import costs_of
+from loraflow.sweep.report.words import (
+    STATES,
+    VERDICTS,
+    count_states,
+    digits_of,
+    direction,
+    in_order,
+    marks,
+    small,
+    verdict_of,
+)
 
-_HEADS = {
-    "enough": "{} is enough",
-    "best": "{} is best",
-    "cannot tell": "{} is inside the noise of the best: more items would tell",
-    "no gain": "No adapter is clearly better than {}",
-}
+_FOLDED = 30  # rows of a table from which on the rest is folded
+
+
+@dataclass(frozen=True)
+class _Charts:
+    """Drawings; None: there is nothing to draw."""
+
+    quality: Quality | None
+    costs: Sequence[Markup]
+    heatmap: Markup | None
+    parallel: Markup | None
+    slices: Sequence[Markup]
+    curves: Sequence[Markup]
+    thin: bool  # every step of training is drawn too
 
 
 def render(page: RankPage) -> str:
     """Return the page. It may hold half surrogates: encode it with errors="backslashreplace"."""
-    comparison = page.comparison
-    charts = _charts(page)
+    charts, comparison = _draw(page), page.comparison
     values = {
         "page": page,
-        "head": _head(page),
-        "charts": charts,
-        "lines": list(lines_of(page, dimension)) if (dimension := numeric_dimension(page)) else [],
-        "gaps": gap_rows(page, comparison) if comparison else [],
-        "importances": sorted(
-            (one for one in page.dimensions if one.importance is not None),
-            key=lambda one: -(one.importance or 0),
-        ),
+        "answer": answer_of(page),
         "contents": _contents(page, charts),
+        "charts": charts,
+        "forest": draw_forest(page, comparison) if comparison else None,
+        "marks": marks(page),
+        "verdicts": VERDICTS,
+        "states": STATES,
+        "counts": count_states(page),
+        "direction": direction(page),
+        "digits": digits_of(page.metric),
+        "arms": in_order(page),
+        "costs": costs_of(page),
+        "numbers": arm_numbers(page),
+        "compared": compared(page),
+        "importances": _importances(page),
+        "keys": _keys(page),
+        "folded": _FOLDED,
     }
-    filters = {
-        "with_interval": lambda found: with_interval(page, found),
-        "gap": lambda gap: gap_text(page, gap),
-        "number": lambda value: number(page, value),
+    filters: Filters = {
+        "plain": plain,
+        "signed": signed,
+        "span": span,
+        "signed_span": signed_span,
+        "small": small,
+        "verdict": lambda arm: verdict_of(comparison, arm) if comparison else "",
     }
-    return render_page("rank.html.j2", values, package=__package__, filters=filters)
+    return render_page(
+        "rank.html.j2", values, package=__package__, filters=filters, script="rank.js"
+    )
 
 
-def _head(page: RankPage) -> str:
-    found = page.recommendation
-    if found is None:
-        return "Nothing to compare yet"
-    named = found.inside_noise if found.kind == "cannot tell" else found.arm or found.inside_noise
-    return _HEADS[found.kind].format(named)
+def _draw(page: RankPage) -> _Charts:
+    costs = (
+        draw_pareto(page, lambda arm: arm.trainable_parameters, "trainable parameters"),
+        draw_pareto(page, lambda arm: arm.seconds, "seconds of training"),
+    )
+    curves = (draw_curves(page, validation=False), draw_curves(page, validation=True))
+    return _Charts(
+        draw_quality(page),
+        [chart for chart in costs if chart is not None],
+        draw_heatmap(page),
+        draw_parallel(page),
+        draw_slices(page),
+        [chart for chart in curves if chart is not None],
+        draws_every_step(page),
+    )
 
 
-def _charts(page: RankPage) -> dict[str, Markup | None]:
-    return {
-        "quality": draw_quality(page),
-        "parameters": draw_pareto(
-            page, lambda arm: arm.trainable_parameters, "trainable parameters", log=True
-        ),
-        "seconds": draw_pareto(page, lambda arm: arm.seconds, "seconds of training", log=False),
-        "heatmap": draw_heatmap(page),
-        "parallel": draw_parallel(page),
-        "training": draw_curves(page, validation=False),
-        "validation": draw_curves(page, validation=True),
-    }
-
-
-def _contents(page: RankPage, charts: dict[str, Markup | None]) -> list[tuple[str, str]]:
-    sections = (
+def _contents(page: RankPage, charts: _Charts) -> list[tuple[str, str]]:
+    """Return the sections that have something to show."""
+    sections: Sequence[tuple[str, str, object]] = (
         ("answer", "The answer", True),
-        ("quality", "Quality", charts["quality"] or charts["heatmap"]),
-        ("gaps", "Differences", page.comparison),
-        ("cost", "Cost", charts["parameters"] or charts["seconds"]),
+        ("quality", "Quality", charts.quality),
+        ("cost", "Cost and quality", charts.costs),
+        ("map", "Map", charts.heatmap),
+        ("differences", "Differences", page.comparison),
+        ("space", "Search space", charts.parallel or _importances(page) or charts.slices),
+        ("curves", "Learning curves", charts.curves),
+        ("arms", "All arms", page.arms),
         ("trials", "All trials", page.trials),
-        ("curves", "Learning curves", charts["training"] or charts["validation"]),
         ("reading", "How to read this", True),
     )
     return [(section, name) for section, name, content in sections if content]
+
+
+def _importances(page: RankPage) -> list[Dimension]:
+    known = [one for one in page.dimensions if one.importance is not None]
+    return sorted(known, key=lambda one: -(one.importance or 0.0))
+
+
+def _keys(page: RankPage) -> Mapping[str, str]:
+    """Return what the colours of trials mean: class -> value."""
+    colours = colours_of(page)
+    if colours.dimension is None:
+        return {}
+    dimension = colours.dimension
+    return {look: name_value(dimension, value) for value, look in colours.looks.items()}

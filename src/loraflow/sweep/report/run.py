@@ -12,5 +12,6 @@ def write(page: RankPage, out: Path) -> None:
     """Write rank.html, complete in itself, rank.md and rank.png to the folder `out`."""
     html = render(page)
     (out / "rank.html").write_text(html, encoding="utf-8", errors="backslashreplace")
-    (out / "rank.md").write_text(as_markdown(page) + "\n", encoding="utf-8")
+    text = as_markdown(page) + "\n"
+    (out / "rank.md").write_text(text, encoding="utf-8", errors="backslashreplace")
     (out / "rank.png").write_bytes(quality_picture(page))

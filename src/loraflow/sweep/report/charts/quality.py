@@ -1,144 +1,181 @@
 """Quality against r: a line for each target set, with intervals, the band of seeds, the margin."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from loraflow.compare.arms import Comparison
-from loraflow.sweep.report.charts.axes import (
-    LEFT,
-    RIGHT,
-    WIDTH,
-    Axis,
-    finite,
-    frame,
-    horizontal,
-    path,
-    picture,
-    series,
-    text,
-    title,
-    vertical,
+from loraflow.sweep.report.charts.backdrop import (
+    View,
+    control_line,
+    control_words,
+    describe,
+    heights,
+    margin_strip,
+    note_look,
 )
-from loraflow.sweep.report.content import Arm, Dimension, RankPage
-from loraflow.sweep.report.words import number, with_interval
+from loraflow.sweep.report.charts.labels import stack
+from loraflow.sweep.report.charts.lines import Line, as_number, lines_of
+from loraflow.sweep.report.charts.marks import SERIES, arm_group, mark, series
+from loraflow.sweep.report.charts.panels import draw_panels
+from loraflow.sweep.report.charts.ranking import draw_ranking
+from loraflow.sweep.report.charts.scale import Box, Scale, finite, frame
+from loraflow.sweep.report.charts.svg import (
+    Point,
+    drawing,
+    fit,
+    line,
+    tag,
+    told,
+    way,
+    width_of,
+    write,
+)
+from loraflow.sweep.report.content import Arm, RankPage
+from loraflow.sweep.report.words import direction, marks
 
-_RANK = "adapter.r"
-_APART = 5  # units between arms of the same r
-
-
-def numeric_dimension(page: RankPage) -> Dimension | None:
-    """Return what stands across: r if it varies, else the first dimension of numbers."""
-    numbers = [
-        one
-        for one in page.dimensions
-        if one.is_compared and all(_is_number(value) for value in one.values)
-    ]
-    return next((one for one in numbers if one.key == _RANK), numbers[0] if numbers else None)
-
-
-def lines_of(page: RankPage, across: Dimension) -> Mapping[str, list[Arm]]:
-    """Return the arms of each line, by the values of all other dimensions."""
-    found: dict[str, list[Arm]] = {}
-    for arm in page.arms:
-        if not arm.is_control and across.name in arm.values:
-            others = [f"{value}" for name, value in arm.values.items() if name != across.name]
-            found.setdefault(", ".join(others), []).append(arm)
-    for arms in found.values():
-        arms.sort(key=lambda arm: float(arm.values[across.name] or 0))
-    return found
+_WIDTH, _HEIGHT = 860.0, 390.0
+_LEFT, _TOP, _BOTTOM = 58.0, 34.0, 46.0
+_NAMES = (60.0, 190.0)  # least and most room for names at the right
+_BESIDE = 7.0  # units between arms of the same r
 
 
-def draw_quality(page: RankPage) -> Markup | None:
-    """Return the chart; None where nothing of numbers varies or nothing was compared."""
-    comparison, dimension = page.comparison, numeric_dimension(page)
-    if comparison is None or dimension is None:
+@dataclass(frozen=True)
+class Quality:
+    """The chart, and what stands across: a dimension, or empty for the metric itself."""
+
+    drawing: Markup
+    across: str
+    seeds: str  # how the spread between seeds is drawn; empty: it is not
+
+
+def draw_quality(page: RankPage) -> Quality | None:
+    """Return the chart; None where nothing was compared.
+
+    Without numbers to stand across the arms are ranked, and more lines than can be told apart
+    get a small chart each.
+    """
+    comparison, found = page.comparison, lines_of(page)
+    if comparison is None:
         return None
-    lines = lines_of(page, dimension)
-    places = [float(arm.values[dimension.name] or 0) for arms in lines.values() for arm in arms]
-    if not places:
-        return None
-    across = horizontal(places, log=min(places) > 0, exact=True)
-    up = vertical(_heights(page, comparison))
+    has_seeds = comparison.seed_deviation is not None
+    if found is None:
+        return Quality(draw_ranking(page, comparison), "", "tick" if has_seeds else "")
+    name, lines = found[0].name, found[1]
+    if len(lines) > SERIES:
+        return Quality(draw_panels(page, comparison, name, lines), name, "")
+    return Quality(_draw_lines(page, comparison, name, lines), name, "band" if has_seeds else "")
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the arms of all lines stand."""
+
+    view: View
+    name: str  # of the dimension across
+    across: Scale
+    shift: float  # of the last line to the right, and of the first to the left
+
+    def __call__(self, arm: Arm, place: int) -> Point:
+        x = self.across(as_number(arm.values[self.name]))
+        return x + _BESIDE * place - self.shift, self.view.value(arm)
+
+
+def _draw_lines(page: RankPage, comparison: Comparison, name: str, lines: Sequence[Line]) -> Markup:
+    box = Box(_LEFT, _TOP, _WIDTH - _room_for_names(page, lines), _HEIGHT - _BOTTOM)
+    view = View(page, comparison, box, box.up(heights(page, comparison)))
+    ticks = sorted({as_number(arm.values[name]) for one in lines for arm in one.arms})
+    across = box.across(ticks, log=ticks[0] > 0, marks=ticks)
+    at = _Places(view, name, across, _BESIDE * (len(lines) - 1) / 2)
+    numbered = list(enumerate(lines))
     parts = [
-        _margin(page, comparison, up),
-        frame(across, up, across_name=dimension.name, up_name=page.metric),
+        margin_strip(view),
+        frame(box, across, view.quality, names=(name, f"{page.metric}, {direction(page)}")),
+        *(control_line(view, arm) for arm in view.controls),
+        *(_band(at, one, place) for place, one in numbered),
+        *(_way(at, one, place) for place, one in numbered),
+        *(_point(at, arm, place) for place, one in numbered for arm in one.arms),
+        *_names(at, lines),
     ]
-    parts += [_control(page, comparison, arm, up) for arm in page.arms if arm.is_control]
-    for place, arms in enumerate(lines.values()):
-        shift = _APART * (place - (len(lines) - 1) / 2)
-        points = [across(float(arm.values[dimension.name] or 0)) + shift for arm in arms]
-        parts.append(_line(page, comparison, arms, points, up, series(place)))
-    words = f"{page.metric} against {dimension.name}: " + "; ".join(
-        f"{arm.name} {with_interval(page, comparison.arms[arm.name].value)}" for arm in page.arms
-    )
-    return picture(parts, words)
+    told_words = "; ".join(describe(page, comparison, arm) for arm in page.arms)
+    return drawing(_WIDTH, _HEIGHT, parts, f"{page.metric} against {name}. {told_words}")
 
 
-def _heights(page: RankPage, comparison: Comparison) -> list[float]:
-    found: list[float] = []
-    for score in comparison.arms.values():
-        found += [score.value.value, score.value.low, score.value.high, *score.seeds]
-    return finite(found)
-
-
-def _margin(page: RankPage, comparison: Comparison, up: Axis) -> Markup:
-    """Return the strip of what counts as good as the best."""
-    best = comparison.arms[comparison.best].value.value
-    end = best - comparison.margin if page.larger_is_better else best + comparison.margin
-    top, bottom = sorted((up(best), min(max(up(end), up.end), up.start)))
-    return Markup('<rect class="margin" x="{}" y="{}" width="{}" height="{}">{}</rect>').format(
-        LEFT,
-        top,
-        WIDTH - LEFT - RIGHT,
-        max(1.0, bottom - top),
-        title(f"within the margin of {comparison.margin:g} of the best"),
-    )
-
-
-def _control(page: RankPage, comparison: Comparison, arm: Arm, up: Axis) -> Markup:
-    value = comparison.arms[arm.name].value
-    line = Markup('<line class="control" x1="{}" x2="{}" y1="{}" y2="{}">{}</line>').format(
-        LEFT,
-        WIDTH - RIGHT,
-        up(value.value),
-        up(value.value),
-        title(f"{arm.name}: {with_interval(page, value)}"),
-    )
-    return line + text(WIDTH - RIGHT - 4, up(value.value) - 8, arm.name, "end")
-
-
-def _line(
-    page: RankPage,
-    comparison: Comparison,
-    arms: Sequence[Arm],
-    points: Sequence[float],
-    up: Axis,
-    look: str,
-) -> Markup:
-    scores = [comparison.arms[arm.name] for arm in arms]
-    placed = list(zip(points, scores, strict=True))
-    band = [(x, up(max(score.seeds))) for x, score in placed]
-    band += [(x, up(min(score.seeds))) for x, score in reversed(placed)]
-    parts = [
-        Markup('<path class="band {}" d="{}Z"/>').format(look, path(band)),
-        Markup('<path class="line {}" d="{}"/>').format(
-            look, path([(x, up(score.value.value)) for x, score in placed])
-        ),
+def _room_for_names(page: RankPage, lines: Sequence[Line]) -> float:
+    names = [
+        *(one.name for one in lines),
+        *(f"{arm.name} 0.000" for arm in page.arms if arm.is_control),
     ]
-    for arm, (x, score) in zip(arms, placed, strict=True):
-        seeds = ", ".join(number(page, one) for one in score.seeds)
-        told = title(f"{arm.name}: {with_interval(page, score.value)}; seeds {seeds}")
-        bar = Markup('<line x1="{}" x2="{}" y1="{}" y2="{}"/>').format(
-            x, x, up(score.value.low), up(score.value.high)
-        )
-        is_best = arm.name == comparison.best
-        dot = Markup('<circle class="{}" cx="{}" cy="{}" r="{}"/>').format(
-            "best" if is_best else "dot", x, up(score.value.value), 6 if is_best else 4
-        )
-        parts.append(Markup('<g class="{}">{}{}{}</g>').format(look, told, bar, dot))
-    return Markup().join(parts)
+    widest = max(map(width_of, names), default=0.0) + 14 + _BESIDE * len(lines)
+    return min(_NAMES[1], max(_NAMES[0], widest))
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _band(at: _Places, one: Line, place: int) -> Markup:
+    """Return the spread between seeds, from the lowest to the highest."""
+    scores = at.view.comparison.arms
+    known = [
+        (at(arm, place)[0], found)
+        for arm in one.arms
+        if len(found := finite(scores[arm.name].seeds)) > 1
+    ]
+    edge = [(x, at.view.quality(max(found))) for x, found in known]
+    edge += [(x, at.view.quality(min(found))) for x, found in reversed(known)]
+    return tag("path", class_=f"band {series(place)}", d=f"{way(edge)}Z") if edge else Markup()
+
+
+def _way(at: _Places, one: Line, place: int) -> Markup:
+    points = [at(arm, place) for arm in one.arms if at.view.is_known(arm)]
+    return tag("path", class_=f"line {series(place)}", d=way(points)) if points else Markup()
+
+
+def _point(at: _Places, arm: Arm, place: int) -> Markup:
+    view = at.view
+    if not view.is_known(arm):
+        return Markup()
+    (x, y), value = at(arm, place), view.comparison.arms[arm.name].value
+    parts = [told(describe(view.page, view.comparison, arm))]
+    top, bottom = y - 9, y + 9
+    if math.isfinite(value.high - value.low):
+        ends = (view.quality(value.high), view.quality(value.low))
+        parts.append(line((x, ends[0]), (x, ends[1]), "bar"))
+        top, bottom = min(top, *ends), max(bottom, *ends)
+    word = marks(view.page).get(arm.name)
+    if word is not None:
+        parts.append(tag("circle", class_=f"ring {note_look(word)}", cx=x, cy=y, r=9))
+        beside = top - 11 if _has_words_above(at, arm) else bottom + 11
+        parts.append(write(x, beside, word, anchor="middle", look=note_look(word)))
+    parts.append(mark((x, y), place=place))
+    return arm_group(view.number_of(arm), parts, series(place))
+
+
+def _has_words_above(at: _Places, arm: Arm) -> bool:
+    """Tell whether the words of an arm go above it: below stand those of a worse one.
+
+    Where less is better it is the other way round, since the best arm is the lowest.
+    """
+    x, y = at(arm, 0)
+    marked = [
+        one for one in at.view.page.arms if one.name in marks(at.view.page) and one is not arm
+    ]
+    others = [at(one, 0) for one in marked if not one.is_control]
+    beside = [height for place, height in others if place == x]
+    if at.view.page.larger_is_better:
+        return all(height >= y for height in beside)
+    return any(height > y for height in beside)
+
+
+def _names(at: _Places, lines: Sequence[Line]) -> Iterator[Markup]:
+    """Yield the names of lines and controls, beside where they end."""
+    view = at.view
+    ends: list[tuple[float, str, str]] = []
+    for place, one in enumerate(lines):
+        known = [arm for arm in one.arms if view.is_known(arm)]
+        if one.name and known:
+            ends.append((view.value(known[-1]), one.name, f"name {series(place)}"))
+    ends += [(view.value(arm), control_words(view, arm), "") for arm in view.controls]
+    spots = stack([height for height, _, _ in ends], view.box.top, view.box.bottom)
+    x = view.box.right + 9 + at.shift
+    for y, (_, name, look) in zip(spots, ends, strict=True):
+        yield tag("g", told(name), write(x, y, fit(name, _WIDTH - x), look=look))
