@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 
-from flows.command import CONF, to_settings
+from flows.command import CONF, readable, to_settings
 from loraflow.check import load_config
 from loraflow.config import Config
 from loraflow.model.source import BaseModel
@@ -16,26 +16,26 @@ _TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]  # target_modules=attention 
 _BATCH = 16  # answers at once: faster here than 1 and than 64 (benchmarks.generate)
 
 
-def run_plain(trial: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Train with rank trial["r"] (None: not at all), answer, and return items and seconds."""
-    from loraflow.model.load import load_base
+def run_one(trial: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Train with rank trial["r"] (None: not at all), answer, and return loss, items, seconds."""
     from loraflow.model.source import find_base
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        overrides = [*trial["overrides"], "quantization.compute_dtype=bfloat16"]
-        config = load_config(to_settings(compose("config", overrides=overrides)))
+        composed = compose("config", overrides=[readable(word) for word in trial["words"]])
+    config = load_config(to_settings(composed))
     clock = _Clock()
     base = find_base(config.model, config.quantization)
     tokens, records = _data(config, base, folder)
     clock.note("data")
-    model = load_base(base)
+    model = _load(base)
     clock.note("load")
+    loss = None
     if trial["r"] is not None:
-        model = _train(model, config, base, (tokens, folder), r=trial["r"], seed=trial["seed"])
+        model, loss = _train(model, config, base, (tokens, folder), trial)
     clock.note("train")
     items = _answer(model.eval(), config, base, tokens, records)
     clock.note("evaluate")
-    return {"items": items, "seconds": clock.seconds}
+    return {"loss": loss, "items": items, "seconds": clock.seconds}
 
 
 class _Clock:
@@ -63,10 +63,28 @@ def _data(config: Config, base: BaseModel, folder: Path) -> tuple[Path, dict[str
     return tokens, {row.id: row.record for row in read_rows(prepared / "held_out.parquet")}
 
 
+def _load(base: BaseModel) -> Any:
+    """Load in 4 bits as the documentation of bitsandbytes shows it."""
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    return AutoModelForCausalLM.from_pretrained(
+        base.folder,
+        quantization_config=BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+        ),
+        dtype=torch.bfloat16,
+    )
+
+
 def _train(
-    model: Any, config: Config, base: BaseModel, places: tuple[Path, Path], *, r: int, seed: int
-) -> Any:
-    """TRL's SFTTrainer with its own defaults."""
+    model: Any,
+    config: Config,
+    base: BaseModel,
+    places: tuple[Path, Path],
+    trial: Mapping[str, Any],
+) -> tuple[Any, float]:
+    """Train with TRL's SFTTrainer and its own defaults; return the loss on rows apart too."""
     from datasets import Dataset
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
@@ -75,6 +93,8 @@ def _train(
 
     tokens, folder = places
     rows = Dataset.from_parquet(str(tokens / "train.parquet"), cache_dir=str(folder / "cache"))
+    apart = config.train.early_stopping.rows if config.train.early_stopping else 1
+    sides = rows.select_columns(["input_ids", "labels"]).train_test_split(apart, seed=0)
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(
@@ -82,29 +102,30 @@ def _train(
             per_device_train_batch_size=config.train.per_device_train_batch_size,
             gradient_accumulation_steps=config.train.gradient_accumulation_steps,
             max_steps=config.train.max_steps,
-            learning_rate=config.train.learning_rate,
+            learning_rate=trial["rate"],
             warmup_steps=config.train.warmup_steps,
             lr_scheduler_type=config.train.lr_scheduler_type,
             max_grad_norm=config.train.max_grad_norm,
             max_length=config.train.max_length,
-            seed=seed,
+            seed=0,
             logging_steps=1,
             save_strategy="no",
             disable_tqdm=True,
             use_cpu=True,
             dataloader_pin_memory=False,
         ),
-        train_dataset=rows.select_columns(["input_ids", "labels"]),
+        train_dataset=sides["train"],
+        eval_dataset=sides["test"],
         processing_class=load_tokenizer(base),
         peft_config=LoraConfig(
-            r=r,
-            lora_alpha=config.adapter.alpha * r,  # alpha_mode=ratio: the same scale at every r
+            r=trial["r"],
+            lora_alpha=config.adapter.alpha * trial["r"],  # alpha_mode=ratio: one scale at every r
             target_modules=_TARGETS,
             task_type="CAUSAL_LM",
         ),
     )
     trainer.train()
-    return trainer.model
+    return trainer.model, trainer.evaluate()["eval_loss"]
 
 
 def _answer(
