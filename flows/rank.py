@@ -49,6 +49,7 @@ def page_of(course: "Course") -> RankPage:
 
 def publish(course: "Course", run: "Run") -> None:
     """Write the report beside the sweep's notes, log it, make Prefect's artifacts, and show it."""
+    from loraflow.tracking.recommended import record_recommended
     from loraflow.tracking.run import tolerated_outage
     from loraflow.tracking.sweep import record_sweep
 
@@ -64,6 +65,7 @@ def publish(course: "Course", run: "Run") -> None:
             metrics=metrics_of(page),
             note=as_markdown(page),
         )
+        record_recommended(run, recommended_sets(course, page))
     publish_artifacts(page, folder, run.url)
     show_rank(
         page,
@@ -74,6 +76,15 @@ def publish(course: "Course", run: "Run") -> None:
             "": "make dashboard  (Prefect: every trial, its log)",
         },
     )
+
+
+def recommended_sets(course: "Course", page: RankPage) -> dict[str, Any]:
+    """Return what the recommended arm sets: keys and values, without the seed."""
+    found = page.recommendation
+    for trial in course.trials:
+        if found is not None and trial.arm == found.arm and not trial.is_control:
+            return {key: value for key, value in trial.sets.items() if key != "train.seed"}
+    return {}
 
 
 def publish_artifacts(page: RankPage, folder: Path, url: str) -> None:

@@ -8,6 +8,13 @@ from loraflow.config.data import DataConfig, LeakConfig, SplitConfig, TemplateCo
 from loraflow.config.evaluate import ApiConfig, EvaluateConfig, JudgeConfig, MtBenchConfig
 from loraflow.config.experiment import Config, EarlierConfig, TrackingConfig
 from loraflow.config.model import ModelConfig, QuantizationConfig
+from loraflow.config.nightly import (
+    DriftConfig,
+    GateConfig,
+    HookConfig,
+    NightConfig,
+    ScheduleConfig,
+)
 from loraflow.config.sweep import CompareConfig, RunnerConfig, SearchConfig, SweepConfig
 from loraflow.config.train import (
     ANSWERED,
@@ -28,16 +35,21 @@ __all__ = [
     "Config",
     "DataConfig",
     "DivergenceConfig",
+    "DriftConfig",
     "EarlierConfig",
     "EarlyStoppingConfig",
     "EvaluateConfig",
+    "GateConfig",
+    "HookConfig",
     "JudgeConfig",
     "LeakConfig",
     "ModelConfig",
     "MtBenchConfig",
+    "NightConfig",
     "PreferenceConfig",
     "QuantizationConfig",
     "RunnerConfig",
+    "ScheduleConfig",
     "SearchConfig",
     "SpeedConfig",
     "SplitConfig",

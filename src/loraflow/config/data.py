@@ -76,6 +76,7 @@ class DataConfig:
         "choice",
         "pydoc",
         "pydoc_topics",
+        "records",
     ]
     columns: dict[Column, Text]  # the layout's name of a column -> the file's
     weights: list[PositiveFloat] | None  # shares of the paths in the training rows; null: all rows

@@ -67,6 +67,19 @@ EXAMPLES: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     ("choice", {"question": "1 + 1?", "choices": ["1", "2"], "answer": 1, "subject": "math"}),
+    (
+        "records",
+        {
+            **{
+                "id": "0",
+                "source": "a.json",
+                "line": 1,
+                "kind": "chat",
+                "messages": [USER, ASSISTANT],
+            },
+            **dict.fromkeys(("rejected", "label", "choices")),
+        },
+    ),
 ]
 
 

@@ -20,6 +20,7 @@ from loraflow.data.clean.fingerprints import Digests, FingerprintFiles, Rows
 from loraflow.data.read.built_in import BUILT_IN
 from loraflow.data.read.json_text import parse_json
 from loraflow.data.read.layouts import describe_layouts, detect_layout
+from loraflow.data.read.own import OWN, is_own
 from loraflow.data.read.rows import RawRow, read_raw
 from loraflow.data.read.sources import Source, find_sources
 from loraflow.data.tables import (
@@ -217,6 +218,8 @@ def _inputs(data: DataConfig) -> Iterator[_Input]:
 
 def _layout_of(source: Source, data: DataConfig) -> str:
     """Return the layout named, or the one that the first readable rows have."""
+    if is_own(source.path):
+        return OWN
     if data.layout not in ("auto", *BUILT_IN):
         return data.layout
     items: list[Mapping[str, Any]] = []

@@ -7,6 +7,7 @@ from typing import Any
 from loraflow.data.read.choices import from_choice
 from loraflow.data.read.conversations import from_messages, from_sharegpt
 from loraflow.data.read.fields import Item, Unfit
+from loraflow.data.read.own import OWN, from_own
 from loraflow.data.read.preferences import from_kto, from_preference
 from loraflow.data.read.questions import (
     from_alpaca,
@@ -31,6 +32,7 @@ class Layout:
 
 
 LAYOUTS: dict[str, Layout] = {  # the most demanding first: that is how one is detected
+    OWN: Layout("a train.parquet or held_out.parquet of loraflow", from_own),
     "preference": Layout(
         "chosen, rejected; prompt, conversations, messages, instruction or question unless "
         "chosen and rejected hold whole conversations",
@@ -76,6 +78,8 @@ def convert(
     """
     if not isinstance(item, dict):
         return Fault(type(item).__name__, "an object", operator="schema")
+    if layout == OWN:  # was renamed, and told what to learn, when it was read first
+        columns, learn_all = {}, True
     try:
         record = LAYOUTS[layout].convert(_rename(item, columns))
     except Unfit as unfit:

@@ -1,0 +1,1 @@
+"""Nights: what is new, whether it is better, and what is in use."""

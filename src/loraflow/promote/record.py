@@ -1,0 +1,95 @@
+"""What a night leaves behind: one JSON file, from which the history of nights is drawn."""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from loraflow.config.nightly import Outcome
+from loraflow.files import read_json, write_json
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NightRecord:
+    """One night, or one rollback."""
+
+    id: str  # "2026-11-26T02-00-00Z", its start in UTC: sorts by time
+    outcome: Outcome
+    reason: str  # in words, one sentence
+    started: str  # ISO 8601, UTC
+    ended: str
+    data: Mapping[str, Any]
+    """fingerprint, rows, new_rows, rejected, gate_rows_removed; empty when not reached."""
+    drift: Mapping[str, float]  # feature -> population stability index; empty when not measured
+    decision: Mapping[str, Any] | None  # Decision.as_dict()
+    version: int | None  # in the registry: the challenger's; after a rollback the champion's
+    champion: int | None  # version that is champion when the night ends
+    run_id: str  # of MLflow; "" when there was none
+    url: str  # of that run
+    by: str  # who: a user's name, or "schedule"
+
+
+def write_record(folder: Path, record: NightRecord) -> Path:
+    """Write the record to `folder`, whole or not at all, and return the file.
+
+    A record of the same id is replaced.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{record.id}.json"
+    partial = folder / f".{record.id}.partial"
+    write_json(partial, {**asdict(record), "reason": _encodable(record.reason)})
+    _flush(partial)
+    partial.replace(path)
+    _flush(folder)  # or a power cut takes the new name back
+    return path
+
+
+def read_records(folder: Path) -> list[NightRecord]:
+    """Return the records of `folder`, the oldest first.
+
+    A damaged file is named in a warning and hides no other.
+    """
+    found = (_read(path) for path in sorted(folder.glob("*.json")))
+    return sorted((one for one in found if one is not None), key=lambda record: record.id)
+
+
+def _read(path: Path) -> NightRecord | None:
+    try:
+        return _RECORD.validate_python(read_json(path))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, ValidationError) as error:
+        _log.warning(
+            "%s is no record of a night and is left out of the history (%s); mend or delete it",
+            path,
+            _fault(error),
+        )
+        return None
+
+
+def _fault(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _encodable(text: str) -> str:
+    """Write out half surrogate pairs, which an error may quote from the data."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+_RECORD = TypeAdapter(NightRecord)
