@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from loraflow.config.nightly import Outcome
 from loraflow.errors import UserError
 from loraflow.promote.new_data import settled_fingerprint, why_nothing_new
 from loraflow.promote.record import NightRecord
@@ -30,7 +31,7 @@ NIGHT = NightRecord(
 
 
 @pytest.mark.parametrize("outcome", ["promoted", "kept", "stopped"])
-def test_the_same_data_and_settings_are_nothing_new(outcome: str) -> None:
+def test_the_same_data_and_settings_are_nothing_new(outcome: Outcome) -> None:
     nights = [replace(NIGHT, outcome=outcome)]
     found = why_nothing_new("a", "s", nights)
     assert found is not None
@@ -47,7 +48,7 @@ def test_a_failed_night_is_tried_again_and_a_skipped_one_decides_nothing() -> No
 
 
 def test_a_file_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
-    path = tmp_path / "数据.jsonl"
+    path = tmp_path / "data.jsonl"
     path.write_text('{"instruction": "q", "output": "a"}\n')
     data = composed("data=file", f"data.path={path}").data
     waits = []
