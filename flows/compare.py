@@ -13,7 +13,7 @@ from typing import Any
 from prefect import flow
 
 from flows.command import run_command
-from flows.rank import metrics_of, publish_artifacts
+from flows.rank import publish_artifacts
 from flows.server import prefect_api
 from loraflow.check import dump_config, load_config
 from loraflow.config import Config
@@ -37,6 +37,7 @@ def compare(
     """Fetch runs, compare them, and log the report as a run of its own; return it and its place."""
     from loraflow.sweep.report.gather import Question, gather
     from loraflow.sweep.report.markdown import as_markdown
+    from loraflow.sweep.report.numbers import metrics_of
     from loraflow.sweep.report.outcomes import shown_dimensions
     from loraflow.sweep.report.run import write
     from loraflow.sweep.report.runs import differing, measured_runs

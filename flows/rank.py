@@ -3,7 +3,7 @@
 import base64
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect.artifacts import (
     create_image_artifact,
@@ -12,10 +12,10 @@ from prefect.artifacts import (
 )
 
 from flows.naming import facts_of
-from loraflow.compare.statistics import Difference
 from loraflow.sweep.report.content import RankPage
 from loraflow.sweep.report.gather import Question, gather
 from loraflow.sweep.report.markdown import as_markdown
+from loraflow.sweep.report.numbers import metrics_of, table_of
 from loraflow.sweep.report.outcomes import measured, shown_dimensions
 from loraflow.sweep.report.run import write
 from loraflow.sweep.report.terminal import show_rank
@@ -99,53 +99,4 @@ def publish_artifacts(page: RankPage, folder: Path, url: str) -> None:
     create_image_artifact(
         f"data:image/png;base64,{picture}", key="rank-quality", description="Quality against r"
     )
-    create_table_artifact(
-        [_row(page, name) for name in _names(page)], key="rank-table", description="All arms"
-    )
-
-
-def metrics_of(page: RankPage) -> dict[str, float]:
-    """Return the numbers of the report under their names in MLflow."""
-    states = [trial.state for trial in page.trials]
-    found: dict[str, float] = {
-        f"sweep/{state}": states.count(state) for state in ("finished", "pruned", "failed")
-    }
-    comparison = page.comparison
-    if comparison is not None:
-        best = comparison.arms[comparison.best].value
-        found |= {
-            f"sweep/best_{page.metric}": best.value,
-            f"sweep/best_{page.metric}_low": best.low,
-            f"sweep/best_{page.metric}_high": best.high,
-            "sweep/margin": comparison.margin,
-            "sweep/items": comparison.items,
-        }
-        if comparison.seed_deviation is not None:
-            found["sweep/seed_deviation"] = comparison.seed_deviation
-    return found
-
-
-def _signed(gap: Difference) -> str:
-    return f"{gap.mean:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
-
-
-def _names(page: RankPage) -> list[str]:
-    return list(page.comparison.arms) if page.comparison else []
-
-
-def _row(page: RankPage, name: str) -> dict[str, Any]:
-    """Return a row of Prefect's table."""
-    comparison = page.comparison
-    if comparison is None:
-        raise ValueError("a row shows a compared arm")
-    arm = next(arm for arm in page.arms if arm.name == name)
-    gap = comparison.gaps.get(name)
-    value = comparison.arms[name].value
-    return {
-        "arm": name,
-        page.metric: f"{value:.3f}",
-        "minus the best": "" if gap is None else _signed(gap.difference),
-        "verdict": "best" if gap is None else gap.verdict,
-        "trainable parameters": f"{arm.trainable_parameters:,}",
-        "seconds": f"{arm.seconds:.0f}",
-    }
+    create_table_artifact(table_of(page), key="rank-table", description="All arms")
