@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from flows.evaluation import models_of
 from flows.runners import run_trials
 from flows.trial import Assignment
 from loraflow.check import dump_config
 from loraflow.config import RunnerConfig
 from loraflow.errors import UserError
-from loraflow.model.source import find_base
 from loraflow.plan.experiment import Plan, make_plan
 from loraflow.store import Key, Store, make_key
 from loraflow.sweep.arm import Arm, Proposal
@@ -41,11 +41,8 @@ class Course:
     def plan(self) -> Plan:
         """Return the plan of the base model's arm: what all trials share."""
         config = self.request.config
-        base = find_base(config.model, config.quantization)
-        other = config.judge.model
-        return make_plan(
-            config, base, None if other is None else find_base(other, config.quantization)
-        )
+        base, judge = models_of(config)
+        return make_plan(config, base, judge)
 
     @cached_property
     def key(self) -> Key:

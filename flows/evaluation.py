@@ -22,15 +22,14 @@ Work = Callable[["Measuring", Path, Path], Summary]
 """Takes what stages share, the folder of what an interrupted one has done, and the output's."""
 
 
-def find_models(config: Config) -> tuple[BaseModel, BaseModel]:
-    """Find the base model, as a task, and the model that judges: the same, unless it is named."""
+def models_of(config: Config) -> tuple[BaseModel, BaseModel]:
+    """Find the base model, and the model that judges: the same, unless it is named."""
+    base = find_base(config.model, config.quantization)
+    other = config.judge.model
+    return base, base if other is None else find_base(other, config.quantization)
 
-    def find() -> tuple[BaseModel, BaseModel]:
-        base = find_base(config.model, config.quantization)
-        other = config.judge.model
-        return base, base if other is None else find_base(other, config.quantization)
 
-    return Task(find, name="base model", task_run_name="base model", persist_result=False)()
+find_models = Task(models_of, name="base model", task_run_name="base model", persist_result=False)
 
 
 def run_evaluation(

@@ -12,18 +12,16 @@ from prefect import State
 from prefect.states import Cancelled, Completed
 
 from flows.command import set_environment
+from flows.evaluation import models_of
 from flows.pipeline import Finished, Ready, get_ready, run_experiment
 from flows.running import run_plainly
 from flows.stages import Stages
 from loraflow.check import load_config
-from loraflow.config import Config
 from loraflow.errors import Pruned, UserError
-from loraflow.files import HISTORY, read_lines
-from loraflow.model.source import BaseModel, find_base
 from loraflow.parallel import share_machine
 from loraflow.store import Store
-from loraflow.sweep.outcome import Curve, Notes, Outcome
-from loraflow.sweep.pruning import LOOK, Pruning
+from loraflow.sweep.outcome import Notes, Outcome, read_curves
+from loraflow.sweep.pruning import Pruning
 from loraflow.sweep.trials import Trial
 
 if TYPE_CHECKING:
@@ -77,7 +75,7 @@ def run_trial(assignment: Assignment) -> "Outcome | State[Outcome]":
 
 def _run(assignment: Assignment) -> Outcome:
     config, trial = load_config(assignment.settings), assignment.trial
-    base, judge = _find_models(config)
+    base, judge = models_of(config)
     stages = Stages(Store(config.store), base, run_plainly, warm_base())
     ready = get_ready(config, stages, judge)
     watch = assignment.pruning.watch if assignment.pruning else lambda log_metric: log_metric
@@ -90,12 +88,6 @@ def _run(assignment: Assignment) -> Outcome:
         losses, validation = read_curves(work)
         return Outcome(trial.name, "pruned", str(pruned), losses=losses, validation=validation)
     return _outcome(assignment, done)
-
-
-def _find_models(config: Config) -> tuple[BaseModel, BaseModel]:
-    base = find_base(config.model, config.quantization)
-    other = config.judge.model
-    return base, base if other is None else find_base(other, config.quantization)
 
 
 def _outcome(assignment: Assignment, done: Finished) -> Outcome:
@@ -112,16 +104,6 @@ def _outcome(assignment: Assignment, done: Finished) -> Outcome:
         losses=losses,
         validation=validation,
     )
-
-
-def read_curves(folder: Path) -> tuple[Curve, Curve]:
-    """Return the losses of each step in a training's history, and those on rows apart."""
-    path = folder / HISTORY
-    rows = read_lines(path) if path.is_file() else []
-    losses, validation = (
-        [(row["step"], row[name]) for row in rows if name in row] for name in ("train/loss", LOOK)
-    )
-    return losses, validation
 
 
 def _record(run: "Run", ready: Ready, page: "EvaluationPage") -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from loraflow.sweep.outcome import Notes, Outcome
+from loraflow.files import HISTORY, write_lines
+from loraflow.sweep.outcome import Notes, Outcome, read_curves
 from loraflow.sweep.trials import Trial
 
 TRIAL = Trial("r=4 数据", {"adapter.r": 4}, {"adapter.r": 4, "train.seed": 0}, 0, {})
@@ -53,3 +54,15 @@ def test_trials_that_differ_in_a_setting_alone_have_notes_of_their_own(notes: No
 def test_a_killed_writer_leaves_nothing_that_passes_for_a_note(notes: Notes) -> None:
     notes.write_failure(TRIAL, "x")
     assert [path.suffix for path in notes.folder.iterdir()] == [".json"]
+
+
+def test_curves_are_the_losses_of_a_history_and_a_training_without_one_has_none(
+    tmp_path: Path,
+) -> None:
+    assert read_curves(tmp_path) == ([], [])
+    rows = [
+        {"step": 1, "train/loss": 2.5, "train/learning_rate": 1e-3},
+        {"step": 2, "train/validation_loss": 3.0},
+    ]
+    write_lines(tmp_path / HISTORY, rows)
+    assert read_curves(tmp_path) == ([(1, 2.5)], [(2, 3.0)])

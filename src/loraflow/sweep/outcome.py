@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from loraflow.files import read_json, write_json
+from loraflow.files import HISTORY, read_json, read_lines, write_json
 from loraflow.lock import locked
 from loraflow.store import make_key
+from loraflow.sweep.pruning import LOOK
 from loraflow.sweep.trials import Trial
 
 Curve = list[tuple[int, float]]
@@ -75,3 +76,13 @@ class Notes:
     def _path(self, trial: Trial) -> Path:
         key = make_key("trial", 1, arm=trial.arm, sets=dict(trial.sets))
         return self.folder / f"{key.digest[:20]}.json"
+
+
+def read_curves(folder: Path) -> tuple[Curve, Curve]:
+    """Return the losses of each step in a training's history, and those on rows apart."""
+    path = folder / HISTORY
+    rows = read_lines(path) if path.is_file() else []
+    losses, validation = (
+        [(row["step"], row[name]) for row in rows if name in row] for name in ("train/loss", LOOK)
+    )
+    return losses, validation
