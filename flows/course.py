@@ -24,6 +24,7 @@ from loraflow.sweep.trials import Trial
 
 _HERE = RunnerConfig("local", 1, None, 0)  # controls: they make what all other trials share
 _ALL = 1_000_000
+_CHOOSING = ("tune", "sampler", "objectives")  # keys of sweep.search that choose other trials
 
 
 class Course:
@@ -47,7 +48,7 @@ class Course:
     @cached_property
     def key(self) -> Key:
         """Name the sweep by all that its trials follow from: the same command goes on with it."""
-        sweep = self.request.sweep
+        sweep, search = self.request.sweep, self.request.sweep.search
         settings = dump_config(self.request.config)
         return make_key(
             "sweep",
@@ -56,7 +57,7 @@ class Course:
             space=sweep.space,
             set=sweep.set,
             seeds=sweep.seeds,
-            search={"tune": sweep.search.tune, "sampler": sweep.search.sampler},
+            search={name: getattr(search, name) for name in _CHOOSING},
             settings={name: settings[name] for name in ("adapter", "before", "train")},
         )
 

@@ -43,6 +43,13 @@ def test_words_name_themselves_and_numbers_their_dimension() -> None:
     assert name_values(values, space) == "r=4 q_proj+v_proj x=0.0003"
 
 
+def test_rates_that_a_sampler_draws_close_together_have_names_of_their_own() -> None:
+    (rate,) = read_dimensions({"train.x": {"low": 1e-5, "high": 1e-3, "log": True}}, "s")
+    drawn = [0.000312341, 0.000312349]
+    names = [name_values({"train.x": value}, [rate]) for value in drawn]
+    assert names == ["x=0.000312341", "x=0.000312349"]
+
+
 def test_a_chinese_name_is_a_name() -> None:
     space = read_dimensions({"数据": {"甲": {"data.path": "甲.json"}}}, "sweep.space")
     assert name_values({"数据": "甲"}, space) == "甲"

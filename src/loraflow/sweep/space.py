@@ -97,7 +97,8 @@ def name_values(values: Mapping[str, Value], dimensions: Sequence[Dimension]) ->
 
 
 def _short(value: Value) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value).lower()
+    """Write a number short, yet so that two that a sampler draws do not look the same."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value).lower()
 
 
 def _read(key: str, given: Any, where: str) -> Dimension:

@@ -1,0 +1,33 @@
+"""What a sweep is named by: the same command goes on with it, another question does not."""
+
+import pytest
+
+from flows.course import Course
+from flows.sweep_command import read_request
+
+TUNED = [
+    "sweep=smoke",
+    "++sweep.search.tune={train.learning_rate: [1e-3,1e-4]}",
+    "train.early_stopping={rows: 16, steps: 2, patience: 1000}",
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "same"),
+    [
+        ("sweep.search.objectives=[loss,seconds]", False),
+        ("sweep.seeds=[0]", False),
+        ("adapter.r=1", False),
+        ("adapter.alpha=5", False),
+        ("sweep.attempts=3", True),
+        ("sweep.compare.margin=0.5", True),
+        ("runner.workers=4", True),
+    ],
+)
+def test_a_sweep_is_named_by_what_its_trials_follow_from(
+    words: str, same: bool, tiny_overrides: list[str]
+) -> None:
+    usual, changed = (
+        Course(read_request([*TUNED, *tiny_overrides, *more])).key for more in ([], [words])
+    )
+    assert (usual == changed) is same
