@@ -8,12 +8,13 @@ import fcntl
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
@@ -26,7 +27,12 @@ from loraflow.config import RunnerConfig
 from loraflow.errors import UserError
 from loraflow.model.source import find_base
 from loraflow.parallel import start_worker
+from loraflow.preflight import check_model
 from loraflow.sweep.request import Request
+from loraflow.sweep.trials import Trial
+
+if TYPE_CHECKING:
+    from loraflow.estimate.shapes import Training
 
 log = logging.getLogger("loraflow")
 
@@ -70,31 +76,46 @@ def run_trials(assignments: Sequence[Assignment], config: RunnerConfig, is_done:
     )
 
 
-def require_fit(request: Request) -> None:
-    """Refuse more workers on this machine than its memory has room for.
+def require_ready(request: Request) -> None:
+    """Check every arm before any trial starts: against the base's files, and its part of memory.
 
     Raises:
-        UserError: names the trial that would not fit, and what would.
+        UserError: names the arm, its fault and the fix.
     """
-    workers = request.runner.workers
-    if request.runner.kind == "local" or request.runner.address or workers == 1:
-        return
+    find = cache(find_base)  # a base is hashed once, however many arms stand on it
+    for trial in [*request.controls(), *request.samples()]:
+        config = load_config(request.settings_of(trial))
+        base = find(config.model, config.quantization)
+        try:
+            check_model(config, base.folder)
+        except UserError as error:
+            raise UserError(f"{trial.arm}: {error}") from error
+        if _is_shared(request.runner) and not trial.is_control:
+            _require_memory(trial, trainings_of(config, base), request.runner)
+
+
+def _is_shared(runner: RunnerConfig) -> bool:
+    """Tell whether several trials run on this machine at a time."""
+    return runner.kind != "local" and not runner.address and runner.workers > 1
+
+
+def _require_memory(
+    trial: Trial, trainings: "Mapping[str, Training]", runner: RunnerConfig
+) -> None:
+    """Refuse more workers on this machine than its memory has room for."""
     from loraflow.estimate.machine import this_machine
     from loraflow.estimate.memory import GIB
     from loraflow.estimate.proposals import require_memory
 
     machine = this_machine()
-    each = machine if machine.is_gpu and request.runner.gpus else machine.part(workers)
-    base = find_base(request.config.model, request.config.quantization)
-    for trial in request.samples():
-        config = load_config(request.settings_of(trial))
-        try:
-            require_memory(trainings_of(config, base), each)
-        except UserError as error:
-            raise UserError(
-                f"runner.workers={workers} leaves each trial {each.total / GIB:.1f} GiB of "
-                f"{each.kind}; {trial.arm}: {error}; or lower runner.workers"
-            ) from error
+    each = machine if machine.is_gpu and runner.gpus else machine.part(runner.workers)
+    try:
+        require_memory(trainings, each)
+    except UserError as error:
+        raise UserError(
+            f"runner.workers={runner.workers} leaves each trial {each.total / GIB:.1f} GiB of "
+            f"{each.kind}; {trial.arm}: {error}; or lower runner.workers"
+        ) from error
 
 
 def _task(assignment: Assignment) -> Any:

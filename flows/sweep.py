@@ -9,7 +9,7 @@ from prefect import flow
 
 from flows.command import run_safely
 from flows.course import Course
-from flows.runners import require_fit
+from flows.runners import require_ready
 from flows.server import prefect_api
 from flows.sweep_command import command_words, read_request
 from loraflow.preflight import check_machine
@@ -20,7 +20,8 @@ def sweep(name: str, words: list[str]) -> None:
     """Run what is left of the sweep that `words` ask for, each trial a task, and report.
 
     Raises:
-        UserError: if a trial has failed; all others have run, and the report is there.
+        UserError: if an arm cannot be trained, before anything starts; or if a trial has failed:
+            all others have run, and the report is there.
     """
     from flows.rank import publish
     from loraflow.tracking.data import log_data
@@ -28,6 +29,7 @@ def sweep(name: str, words: list[str]) -> None:
     from loraflow.tracking.sweep import open_sweep
 
     request = read_request(words)
+    require_ready(request)  # before anything of it is in MLflow
     course = Course(request)
     with (
         course.store.lock(course.key),
@@ -38,7 +40,6 @@ def sweep(name: str, words: list[str]) -> None:
             data=course.plan.last.data_fingerprint,
         ) as run,
     ):
-        require_fit(request)
         course.run(parent=run.id)
         if course.store.has(course.plan.report):
             with tolerated_outage("the data is not there"):
