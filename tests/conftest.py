@@ -1,6 +1,7 @@
 """A base model of a few thousand weights and a config to match: real files, made in a second."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before any library of Hugging Face is impo
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait would slow all others
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # as of any command that a shell starts in the background; what tests start would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
