@@ -2,9 +2,9 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,9 @@ from flows.pipeline import Finished, Ready, get_ready, run_experiment
 from flows.running import run_plainly
 from flows.stages import Stages
 from loraflow.check import load_config
+from loraflow.config import TrainConfig
 from loraflow.errors import Pruned, UserError
+from loraflow.measure import LogMetric
 from loraflow.parallel import share_machine
 from loraflow.store import Store
 from loraflow.sweep.outcome import Notes, Outcome, read_curves
@@ -78,7 +80,7 @@ def _run(assignment: Assignment) -> Outcome:
     base, judge = models_of(config)
     stages = Stages(Store(config.store), base, run_plainly, warm_base())
     ready = get_ready(config, stages, judge)
-    watch = assignment.pruning.watch if assignment.pruning else lambda log_metric: log_metric
+    watch = _watch(assignment.pruning, config.train)
     try:
         done = run_experiment(
             ready, _record, name=trial.name, parent=assignment.parent, watch=watch
@@ -88,6 +90,13 @@ def _run(assignment: Assignment) -> Outcome:
         losses, validation = read_curves(work)
         return Outcome(trial.name, "pruned", str(pruned), losses=losses, validation=validation)
     return _outcome(assignment, done)
+
+
+def _watch(pruning: Pruning | None, train: TrainConfig) -> Callable[[LogMetric], LogMetric]:
+    """Return what puts the study between a training and its log, where there is one to prune it."""
+    if pruning is None or train.early_stopping is None:
+        return lambda log_metric: log_metric
+    return partial(pruning.watch, first_look=train.early_stopping.steps)
 
 
 def _outcome(assignment: Assignment, done: Finished) -> Outcome:

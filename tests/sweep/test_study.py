@@ -104,23 +104,28 @@ def test_several_objectives_choose_the_pareto_front(storage: str) -> None:
     assert {values["train.learning_rate"] for values in one.chosen()} == {1e-4, 3e-4}
 
 
-def test_successive_halving_stops_what_is_far_behind(storage: str) -> None:
-    one = search(storage, RANGE, sampler="random", trials=6, pruning="halving")
-    ends = []
-    for configuration in one.propose(6):
-        pruning = Pruning(one.config, one.name, configuration.number)
-        log = pruning.watch(lambda *_: None)
+@pytest.mark.parametrize("pruner", ["halving", "hyperband"])
+def test_what_is_far_behind_is_pruned_before_any_of_its_batch_is_told(
+    storage: str, pruner: str
+) -> None:
+    one = search(storage, RANGE, sampler="random", trials=9, pruning=pruner)
+    numbers = [configuration.number for configuration in one.propose(9)]
+    ends = [looked_at(Pruning(one.config, one.name, number), float(number)) for number in numbers]
+    assert ends[0] == 40
+    assert min(ends) == 5
+    assert all(end in (5, 15, 40) for end in ends)  # the first look, the third, the ninth
+
+
+def looked_at(pruning: Pruning, loss: float) -> int:
+    """Train with a constant loss and a look every 5 steps; return the last step."""
+    log = pruning.watch(lambda *_: None, first_look=5)
+    for step in range(5, 45, 5):
         try:
-            for step in range(5, 45, 5):
-                log(LOOK, 1.0 + configuration.number, step)
-            one.tell(configuration.number, [1.0 + configuration.number])
-            ends.append("finished")
+            log(LOOK, loss, step)
         except Pruned as pruned:
-            assert "at step" in str(pruned)
-            one.tell(configuration.number, None, "pruned")
-            ends.append("pruned")
-    assert ends[0] == "finished"
-    assert "pruned" in ends
+            assert f"at step {step}" in str(pruned)
+            return step
+    return step
 
 
 def test_only_looks_are_reported(storage: str) -> None:
@@ -128,7 +133,7 @@ def test_only_looks_are_reported(storage: str) -> None:
     (configuration, *_) = one.propose(3)
     pruning = Pruning(one.config, one.name, configuration.number)
     logged: list[str] = []
-    log = pruning.watch(lambda name, value, step: logged.append(name))
+    log = pruning.watch(lambda name, value, step: logged.append(name), first_look=5)
     log("train/loss", 9.0, 5)
     log(LOOK, 2.0, 5)
     assert logged == ["train/loss", LOOK]

@@ -108,6 +108,10 @@ def test_lists_regexes_and_chinese_survive_composition() -> None:
             ["sweep=learning_rate_per_rank", "sweep.search.objectives=[loss,seconds]"],
             "goes by the loss alone",
         ),
+        (
+            ["sweep=learning_rate_per_rank", "sweep.search.objectives=[seconds]"],
+            "goes by the loss alone",
+        ),
         (["sweep=smok"], "did you mean smoke"),
         (["sweep=default"], "sweep.space is empty"),
     ],

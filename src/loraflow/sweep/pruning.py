@@ -21,13 +21,17 @@ class Pruning:
     study: str
     number: int  # of the trial in the study
 
-    def watch(self, log_metric: LogMetric) -> LogMetric:
-        """Return what logs metrics, and raises `Pruned` when the study says so."""
+    def watch(self, log_metric: LogMetric, *, first_look: int) -> LogMetric:
+        """Return what logs metrics, and raises `Pruned` when the study says so.
+
+        `first_look` is its step, and the number of steps from one look to the next.
+        """
         from optuna.trial import Trial  # noqa: PLC0415 - a second that only pruned sweeps need
 
-        from loraflow.sweep.study import open_study  # noqa: PLC0415
+        from loraflow.sweep.study import make_pruner, open_study  # noqa: PLC0415
 
         study = open_study(self.search, self.study)
+        study.pruner = make_pruner(self.search.pruning, first_look)
         frozen = study.get_trials(deepcopy=False)[self.number]
         trial = Trial(study, frozen._trial_id)  # Optuna has no other way in another process
         told = set(frozen.intermediate_values)  # before an interruption

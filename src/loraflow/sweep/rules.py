@@ -40,8 +40,8 @@ def _tuning_faults(search: SearchConfig, tuned: Sequence[Dimension]) -> Iterator
             f"sweep.search.sampler={search.sampler} needs a number of configurations to try for "
             "each arm; set sweep.search.trials=8"
         )
-    if search.pruning is not None and len(search.objectives) > 1:
+    if search.pruning is not None and search.objectives != ["loss"]:
         yield (
             f"sweep.search.pruning={search.pruning} goes by the loss alone, and "
-            f"sweep.search.objectives={search.objectives} are several; set pruning to null"
+            f"sweep.search.objectives={search.objectives} are others; set pruning to null"
         )

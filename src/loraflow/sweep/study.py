@@ -5,10 +5,9 @@ pruned because another arm is better: the comparison needs all of them.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.distributions import (
@@ -25,6 +24,7 @@ from loraflow.config import SearchConfig
 from loraflow.sweep.space import Dimension, Range, Value, combinations
 
 _REDUCTION = 3  # of three trials at a rung, one goes on (Li et al. 2020, arXiv:1810.05934)
+_BRACKETS = 3  # of Hyperband: the first rung is at the first look, the third or the ninth
 _STARTUP = 4  # configurations drawn at random before TPE has something to learn from
 
 
@@ -107,7 +107,6 @@ def open_study(config: SearchConfig, name: str) -> optuna.Study:
         storage=config.storage,
         study_name=name,
         directions=["minimize"] * len(config.objectives),
-        pruner=_PRUNERS[config.pruning](),
         load_if_exists=True,
     )
     # a sampler that starts anew when the sweep goes on must not draw the same numbers again
@@ -115,21 +114,34 @@ def open_study(config: SearchConfig, name: str) -> optuna.Study:
     return study
 
 
+def make_pruner(name: str | None, first_look: int) -> BasePruner:
+    """Return what prunes trials that are looked at every `first_look` steps.
+
+    Left to itself, Optuna takes its rungs from complete trials and prunes nothing until there is
+    one; a configuration is complete with its last seed, behind the first seeds of its whole batch.
+    """
+    return _PRUNERS[name](first_look)
+
+
+def _halving(first_look: int) -> BasePruner:
+    return SuccessiveHalvingPruner(first_look, _REDUCTION)
+
+
+def _hyperband(first_look: int) -> BasePruner:
+    return HyperbandPruner(first_look, first_look * _REDUCTION ** (_BRACKETS - 1), _REDUCTION)
+
+
+_PRUNERS: Mapping[str | None, Callable[[int], BasePruner]] = {
+    None: lambda _: NopPruner(),
+    "halving": _halving,
+    "hyperband": _hyperband,
+}
+
+
 def _sampler(config: SearchConfig, seed: int) -> BaseSampler:
     if config.sampler == "tpe":
         return TPESampler(seed=seed, n_startup_trials=_STARTUP, multivariate=True)
     return RandomSampler(seed=seed)
-
-
-def _halving() -> BasePruner:
-    return SuccessiveHalvingPruner(reduction_factor=_REDUCTION)
-
-
-def _hyperband() -> BasePruner:
-    return HyperbandPruner(reduction_factor=_REDUCTION)
-
-
-_PRUNERS: dict[str | None, Any] = {None: NopPruner, "halving": _halving, "hyperband": _hyperband}
 
 
 def _distribution(dimension: Dimension) -> BaseDistribution:
