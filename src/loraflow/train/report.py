@@ -62,10 +62,10 @@ class Report(TrainerCallback):  # type: ignore[misc]  # transformers comes witho
             tokens *= args.world_size
             metrics["train/tokens_per_second"] = tokens / seconds
             self._show(metrics, state.global_step)
-        for name, value in metrics.items():
-            self._log(name, value, state.global_step)
         self._history.write(json.dumps({"step": state.global_step, **metrics}) + "\n")
         self._history.flush()
+        for name, value in metrics.items():  # last: whoever listens may end the training by it
+            self._log(name, value, state.global_step)
 
     def _show(self, metrics: dict[str, float], step: int) -> None:
         self._bar.set_postfix_str(
