@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("loraflow")
 
+NOT_LOGGED = "not yet, since its server did not answer: make sync"
+
 
 @flow(name="experiment", flow_run_name="{name}", persist_result=False)
 def experiment(name: str, settings: dict[str, Any]) -> Finished:
@@ -40,13 +42,19 @@ def experiment(name: str, settings: dict[str, Any]) -> Finished:
     stages = Stages(Store(config.store), base, run_as_task)
     done = run_experiment(get_ready(config, stages, judge), _record, name=name)
     create_markdown_artifact(
-        f"{as_markdown(done.page)}\n\n[The run in MLflow]({done.url}) · "
-        f"[The report]({done.url}/artifacts/evaluate/{done.report.name}) · "
-        f"[What became of the data]({done.url}/artifacts/data/report.html)",
+        f"{as_markdown(done.page)}\n\n{_links(done) if done.is_logged else NOT_LOGGED}",
         key="experiment-result",
         description="Base against tuned",
     )
     return done
+
+
+def _links(done: Finished) -> str:
+    return (
+        f"[The run in MLflow]({done.url}) · "
+        f"[The report]({done.url}/artifacts/evaluate/{done.report.name}) · "
+        f"[What became of the data]({done.url}/artifacts/data/report.html)"
+    )
 
 
 def _record(run: "Run", ready: Ready, page: "EvaluationPage") -> None:
@@ -72,7 +80,7 @@ def _run(config: Config) -> None:
     from loraflow.evaluate.report.terminal import show_evaluation
 
     places = {
-        "MLflow run": done.url,
+        "MLflow run": done.url if done.is_logged else NOT_LOGGED,
         "report": os.path.relpath(done.report),
         "trained": os.path.relpath(done.trained),
     }

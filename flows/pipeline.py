@@ -1,6 +1,7 @@
 """One experiment from its data to its MLflow run; the flow `experiment` and every trial run it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,10 @@ from loraflow.config import Config
 from loraflow.evaluate.outputs import EvaluationOutputs
 from loraflow.measure import LogMetric
 from loraflow.model.source import BaseModel
+from loraflow.outbox import Unlogged, write_unlogged
 from loraflow.plan.experiment import Plan, make_plan
 from loraflow.preflight import check_model
+from loraflow.tracking.provenance import Provenance, provenance
 
 if TYPE_CHECKING:
     from loraflow.evaluate.report.content import EvaluationPage
@@ -29,6 +32,7 @@ class Ready:
     stages: Stages
     judge: BaseModel
     plan: Plan
+    started: Provenance  # with which code
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,9 @@ class Finished:
     report: Path  # evaluation.html
     trained: Path
     outputs: EvaluationOutputs
-    run_id: str
+    run_id: str  # of MLflow; empty: its server was away
     url: str
+    is_logged: bool  # MLflow has all of it; if not, `make sync` logs it once its server is back
 
 
 Record = Callable[["Run", Ready, "EvaluationPage"], None]
@@ -55,9 +60,10 @@ def get_ready(config: Config, stages: Stages, judge: BaseModel) -> Ready:
     """
     check_model(config, stages.base.folder)
     plan = make_plan(config, stages.base, judge)
+    stages.store.hold(*plan.stages().values(), plan.evaluation.page)
     if not stages.store.has(plan.last.train):
         _require_memory(config, stages.base)
-    return Ready(config, stages, judge, plan)
+    return Ready(config, stages, judge, plan, provenance())
 
 
 def run_experiment(
@@ -84,7 +90,15 @@ def run_experiment(
     content = plan.last.data_fingerprint
     with (
         stages.store.lock(plan.experiment),
-        open_run(config.tracking, plan.experiment, name=name, data=content, parent=parent) as run,
+        _noted(ready, name, parent) as note,
+        open_run(
+            config.tracking,
+            plan.experiment,
+            name=name,
+            data=content,
+            parent=parent,
+            started=ready.started,
+        ) as run,
     ):
         data, trained = run_training_stages(config, plan, stages, watch(run.log_metric))
         outputs = run_evaluation(
@@ -94,9 +108,26 @@ def run_experiment(
         report = run_page(stages, plan.evaluation, outputs, title=name, facts=facts)
         page = gather(outputs, name, facts)
         if not run.finished:
+            note(run)
             with tolerated_outage("the run is not complete there"):
                 record(run, ready, page)
-    return Finished(page, report, trained, outputs, run.id, run.url)
+    return Finished(page, report, trained, outputs, run.id, run.url, run.finished or run.complete)
+
+
+@contextmanager
+def _noted(ready: Ready, name: str, parent: str | None) -> Iterator[Callable[["Run"], None]]:
+    """Yield what notes an experiment before it is logged; the note goes when MLflow has it all."""
+    noted: list[tuple[Run, Path]] = []
+
+    def note(run: "Run") -> None:
+        config, plan, base = ready.config, ready.plan, ready.stages.base
+        unlogged = Unlogged(name, parent, run.id, config, plan, base, ready.judge, ready.started)
+        noted.append((run, write_unlogged(ready.stages.store.root, unlogged)))
+
+    yield note
+    for run, path in noted:
+        if run.complete:
+            path.unlink(missing_ok=True)
 
 
 def _require_memory(config: Config, base: BaseModel) -> None:

@@ -58,11 +58,10 @@ def _replay(run: str, ready: Ready, folder: Path) -> Replay:
     from loraflow.replay.surroundings import code_warnings, hardware_warnings, judge_warnings
     from loraflow.tracking.fetch import fetch_trained
     from loraflow.tracking.recorded import fetch_recorded
-    from loraflow.tracking.result import stages_of
 
     tracking = ready.config.tracking
     recorded = fetch_recorded(tracking, run, out=folder / "recorded")
-    stages = stages_of(ready.plan)
+    stages = ready.plan.stages()
     notes = [*code_warnings(recorded), *judge_warnings(ready.config.judge)]
     found = Replay(run, compare_inputs(recorded, stages), notes=notes)
     if found.inputs is not None and not found.inputs.is_code_only:

@@ -47,15 +47,18 @@ class Plan:
         """Name the data stages alone."""
         return make_key("data", 1, reads=[self.report])
 
-    def digests(self) -> dict[str, str]:
-        """Return the digest of each stage."""
+    def stages(self) -> dict[str, Key]:
+        """Return the key of every stage by its name, in the order they run in."""
         keys = {
             f"{name} {stage}".strip(): getattr(training, stage)
             for name, training in {**self.before, "": self.last}.items()
             for stage in ("prepare", "tokenize", "train")
         }
-        keys |= {"report": self.report, **self.evaluation.stages()}
-        return {name: key.digest for name, key in keys.items()}
+        return {**keys, "report": self.report, **self.evaluation.stages()}
+
+    def digests(self) -> dict[str, str]:
+        """Return the digest of each stage."""
+        return {name: key.digest for name, key in self.stages().items()}
 
 
 def make_plan(config: Config, base: BaseModel, judge: BaseModel | None = None) -> Plan:

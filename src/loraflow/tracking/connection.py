@@ -14,13 +14,18 @@ from loraflow.errors import UserError
 from loraflow.lock import locked
 
 _KIND = "custom_model_development"  # the UI opens with runs and charts, not with chat traces
+_SERVER_ERROR = 500  # of HTTP; MLflow gives it to requests that nobody answered too
+
+
+class Unreachable(UserError):
+    """The tracking server is away; it may come back."""
 
 
 def connect(tracking: TrackingConfig) -> tuple[MlflowClient, str]:
     """Return a client and the experiment's id, made at first use.
 
     Raises:
-        UserError: if MLflow does not answer.
+        UserError: if MLflow does not answer; an Unreachable one if its server is away.
     """
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # importing it sets INFO
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # files here are small
@@ -31,7 +36,8 @@ def connect(tracking: TrackingConfig) -> tuple[MlflowClient, str]:
         try:
             found = client.get_experiment_by_name(tracking.experiment)
         except MlflowException as error:
-            raise UserError(
+            fault = Unreachable if is_outage(tracking, error) else UserError
+            raise fault(
                 f"tracking.uri={tracking.uri} does not answer: {str(error)[:200]}; "
                 "start the server, or use tracking=sqlite"
             ) from error
@@ -41,6 +47,12 @@ def connect(tracking: TrackingConfig) -> tuple[MlflowClient, str]:
         return client, client.create_experiment(
             tracking.experiment, artifact_location=location, tags={"mlflow.experimentKind": _KIND}
         )
+
+
+def is_outage(tracking: TrackingConfig, error: MlflowException) -> bool:
+    """Tell whether a server, or the database behind it, is away: not that it refused."""
+    status: int = error.get_http_status_code()  # type: ignore[no-untyped-call]
+    return tracking.uri.startswith("http") and status >= _SERVER_ERROR
 
 
 def run_url(tracking: TrackingConfig, info: RunInfo) -> str:

@@ -1,6 +1,9 @@
 """What it takes, beside the config and the data, to run an experiment again."""
 
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 
 _LIBRARIES = (
@@ -20,6 +23,22 @@ _LIBRARIES = (
     "prefect",
     "hydra-core",
 )
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The code that a run was started with, and when."""
+
+    started: str  # ISO, UTC
+    commit: str  # empty outside a checkout
+    diff: str  # from the commit
+    libraries: Mapping[str, str]
+
+
+def provenance() -> Provenance:
+    """Return that of a run which starts now."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    return Provenance(started, git_commit(), git_diff(), library_versions())
 
 
 def library_versions() -> dict[str, str]:

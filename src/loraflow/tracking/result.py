@@ -16,10 +16,10 @@ from loraflow.evaluate.report.markdown import as_markdown
 from loraflow.files import HISTORY, read_lines, write_json
 from loraflow.model.source import BaseModel
 from loraflow.plan.experiment import Plan
-from loraflow.store import RESULT, Key, Store
+from loraflow.store import RESULT, Store
 from loraflow.tracking.data import as_params
 from loraflow.tracking.evaluation import TABLE_TAGS, evaluation_metrics, gather_evaluation
-from loraflow.tracking.provenance import git_diff, library_versions
+from loraflow.tracking.provenance import Provenance
 from loraflow.tracking.run import Run
 
 CONFIG, LIBRARIES, DIGESTS, DIFF = "config.yaml", "libraries.json", "stages.json", "git.diff"
@@ -50,20 +50,9 @@ def log_result(
     )
     with tempfile.TemporaryDirectory() as scratch:
         gather_evaluation(plan.evaluation, store, page, out=Path(scratch))
-        _gather_provenance(settings, plan, store, out=Path(scratch))
+        _gather_provenance(settings, run.provenance, plan, store, out=Path(scratch))
         run.client.log_artifacts(run.id, scratch)
     _log_trained(run, params, store.folder(plan.last.train), base)
-
-
-def stages_of(plan: Plan) -> dict[str, Key]:
-    """Return the key of every stage of an experiment by its name, in the order they run in."""
-    trainings = {**plan.before, "": plan.last}
-    keys = {
-        f"{name} {stage}".strip(): getattr(training, stage)
-        for name, training in trainings.items()
-        for stage in ("prepare", "tokenize", "train")
-    }
-    return {**keys, "report": plan.report, **plan.evaluation.stages()}
 
 
 def _history(trained: Path, name: str) -> list[dict[str, Any]]:
@@ -103,13 +92,15 @@ def _cost(plan: Plan, store: Store) -> dict[str, float]:
     return {f"cost/{name}": value for name, value in cost.items() if value is not None}
 
 
-def _gather_provenance(settings: Mapping[str, Any], plan: Plan, store: Store, *, out: Path) -> None:
+def _gather_provenance(
+    settings: Mapping[str, Any], started: Provenance, plan: Plan, store: Store, *, out: Path
+) -> None:
     """Write to `out` what it takes to run all of it again, and to tell whether it is the same."""
     (out / CONFIG).write_text(OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
-    (out / DIFF).write_text(git_diff(), encoding="utf-8")
-    write_json(out / LIBRARIES, library_versions())
+    (out / DIFF).write_text(started.diff, encoding="utf-8")
+    write_json(out / LIBRARIES, dict(started.libraries))
     write_json(out / DIGESTS, plan.digests())
-    for name, key in stages_of(plan).items():
+    for name, key in plan.stages().items():
         folder = out / STAGES / name
         folder.mkdir(parents=True)
         for file in (RESULT, HISTORY):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, RunInfo, RunTag
 from mlflow.entities import Run as FoundRun
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
@@ -18,20 +18,22 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from loraflow.config import TrackingConfig
 from loraflow.errors import Pruned
 from loraflow.store import Key
-from loraflow.tracking.connection import connect, run_url
+from loraflow.tracking.connection import Unreachable, connect, is_outage, run_url
 from loraflow.tracking.process import ending_on_sigterm, is_dead, this_process
-from loraflow.tracking.provenance import git_commit
+from loraflow.tracking.provenance import Provenance, git_commit, provenance
 from loraflow.tracking.reason import reason_of, short_reason
 
 log = logging.getLogger(__name__)
 
 State = Literal["finished", "failed", "pruned", "killed"]
 
+COMMIT_TAG = "mlflow.source.git.commit"
 PLAN_TAG = "loraflow.plan"
 PROCESS_TAG = "loraflow.process"
 STATE_TAG = "loraflow.state"
 REASON_TAG = "loraflow.reason"
 DATA_TAG = "loraflow.data_fingerprint"
+STARTED_TAG = "loraflow.started"  # earlier than the run, if the tracking server was away
 
 _STATUS = {"finished": "FINISHED", "failed": "FAILED", "pruned": "KILLED", "killed": "KILLED"}
 _NOT_LOGGED = "not all of it was logged: MLflow did not answer, or nothing was recorded"
@@ -45,10 +47,12 @@ class Run:
     """An MLflow run: metrics are gathered and written a few seconds apart."""
 
     client: MlflowClient
-    id: str
+    id: str  # empty: the tracking server was away, so there is none
     url: str
+    provenance: Provenance
     finished: bool = False  # an earlier run of the same plan, complete: nothing is left to log
     recorded: bool = False  # results, data and adapter are all in MLflow
+    complete: bool = False  # and it has ended there
     _waiting: list[Metric] = field(default_factory=list)
     _told: set[tuple[str, int]] = field(default_factory=set)  # metrics and their steps
     _written: float = 0.0
@@ -56,7 +60,7 @@ class Run:
 
     def log_metric(self, name: str, value: float, step: int = 0) -> None:
         """Log one metric; while the tracking server is away it is kept until later."""
-        if self.finished:
+        if self.finished or not self.id:
             return
         self._waiting.append(Metric(name, value, int(time.time() * 1000), step))
         self._told.add((name, step))
@@ -85,6 +89,8 @@ class Run:
         Raises:
             MlflowException: if the tracking server does not take them.
         """
+        if not self.id:
+            raise MlflowException("the tracking server was away when the run started")
         now = int(time.time() * 1000)
         self._waiting += [Metric(name, value, now, 0) for name, value in metrics.items()]
         self.client.log_batch(
@@ -114,10 +120,13 @@ class Run:
         """Write what is left, and end the active run, which is this one, as was said."""
         state, reason = self._end or ("failed", _NOT_LOGGED)
         tags = {STATE_TAG: state} | ({REASON_TAG: reason} if reason else {})
+        status = _STATUS["failed"]  # unless the last values get through
         try:
             self.log_values(tags=tags)
+            status = _STATUS[state]
         finally:  # else it would stay the active one of this thread
-            mlflow.end_run(_STATUS[state])
+            mlflow.end_run(status)
+        self.complete = state == "finished"
 
     def _try_flush(self) -> None:
         try:
@@ -129,13 +138,19 @@ class Run:
 
 @contextmanager
 def open_run(
-    tracking: TrackingConfig, plan: Key, *, name: str, data: str, parent: str | None = None
+    tracking: TrackingConfig,
+    plan: Key,
+    *,
+    name: str,
+    data: str,
+    parent: str | None = None,
+    started: Provenance | None = None,
 ) -> Iterator[Run]:
     """Yield the run of this plan: the finished one if there is one, else a new, active one.
 
     Runs that processes of this machine left behind when they were killed are marked so. Should the
-    tracking server go away, the block goes on; the run stays unfinished there, and the same command
-    logs it anew out of the store.
+    tracking server be away, or go away, the block goes on, with a run that has no id or stays
+    unfinished there: `loraflow.outbox` is for what it was to hold.
 
     Args:
         tracking: where MLflow keeps runs
@@ -144,31 +159,68 @@ def open_run(
         data: fingerprint of the data
         parent: id of the run that this one is nested in, whichever thread, process or machine
             opened that; what is finished below another does not count
+        started: the code, and when; None: this code, now
     """
-    client, experiment = connect(tracking)
-    mark_killed(client, experiment)
-    for earlier in runs_of(client, experiment, plan, parent):
-        if earlier.info.status == "FINISHED":
-            yield Run(client, earlier.info.run_id, run_url(tracking, earlier.info), finished=True)
-            return
+    started = started or provenance()
+    tags = {**first_tags(plan, data), COMMIT_TAG: started.commit, STARTED_TAG: started.started}
     with ending_on_sigterm():
+        try:
+            client, info, is_old = _find_or_start(tracking, plan, name, parent, tags)
+            url = run_url(tracking, info)
+            run = Run(client, info.run_id, url, started, finished=is_old)
+        except Unreachable as error:
+            log.warning("%s; the run goes on and is logged later, by make sync", error)
+            run = Run(MlflowClient(tracking.uri), "", "", started)
+        if run.finished or not run.id:
+            yield run
+            return
+        with ended_with_block(run):
+            yield run
+
+
+def _find_or_start(
+    tracking: TrackingConfig, plan: Key, name: str, parent: str | None, tags: dict[str, str]
+) -> tuple[MlflowClient, RunInfo, bool]:
+    """Return a client, the run, and whether it is an earlier one."""
+    client, experiment = connect(tracking)
+    try:
+        mark_killed(client, experiment)
+        for earlier in runs_of(client, experiment, plan, parent):
+            if earlier.info.status == "FINISHED":
+                return client, earlier.info, True
         active = mlflow.start_run(
             experiment_id=experiment,
             run_name=name,
             nested=parent is not None,
             parent_run_id=parent,
-            tags=first_tags(plan, data),
+            tags=tags,
             log_system_metrics=True,
         )
-        run = Run(client, active.info.run_id, run_url(tracking, active.info))
-        with ended_with_block(run):
-            yield run
+    except MlflowException as error:
+        if not is_outage(tracking, error):
+            raise
+        raise Unreachable(
+            f"tracking.uri={tracking.uri} has gone away: {str(error)[:200]}"
+        ) from error
+    return client, active.info, False
 
 
 def runs_of(client: MlflowClient, experiment: str, plan: Key, parent: str | None) -> list[FoundRun]:
     """Return the runs of a plan, the newest first; with no parent, those that stand alone."""
     found = client.search_runs([experiment], f"tags.`{PLAN_TAG}` = '{plan.digest}'")
     return [run for run in found if run.data.tags.get(MLFLOW_PARENT_RUN_ID) == parent]
+
+
+def drop_unfinished(tracking: TrackingConfig, run_id: str) -> None:
+    """Move a run that never became complete to MLflow's bin: a whole one takes its place.
+
+    Raises:
+        UserError: if MLflow does not answer.
+    """
+    client, _ = connect(tracking)
+    info = client.get_run(run_id).info
+    if info.status != "FINISHED" and info.lifecycle_stage == "active":
+        client.delete_run(run_id)
 
 
 def mark_killed(client: MlflowClient, experiment: str) -> None:
@@ -186,7 +238,7 @@ def first_tags(plan: Key, data: str) -> dict[str, str]:
         PROCESS_TAG: this_process(),
         STATE_TAG: "running",
         DATA_TAG: data,
-        "mlflow.source.git.commit": git_commit(),
+        COMMIT_TAG: git_commit(),
     }
 
 
@@ -219,7 +271,7 @@ def tolerated_outage(consequence: str) -> Iterator[None]:
     except MlflowException as error:
         log.warning(
             "MLflow does not answer, %s; the results are in the store, and the same command logs "
-            "them once it does: %s",
+            "them once it does (of an experiment, make sync does too): %s",
             consequence,
             str(error)[:200],
         )

@@ -17,6 +17,7 @@ from loraflow.store import Key, Store
 from loraflow.tracking.connection import connect, run_url
 from loraflow.tracking.data import as_params
 from loraflow.tracking.process import ending_on_sigterm
+from loraflow.tracking.provenance import provenance
 from loraflow.tracking.result import log_result
 from loraflow.tracking.run import (
     REASON_TAG,
@@ -58,7 +59,7 @@ def open_sweep(tracking: TrackingConfig, key: Key, *, name: str, data: str) -> I
         which = {"experiment_id": experiment, "tags": tags}
     with ending_on_sigterm():
         active = mlflow.start_run(**which, run_name=name, log_system_metrics=True)
-        run = Run(client, active.info.run_id, run_url(tracking, active.info))
+        run = Run(client, active.info.run_id, run_url(tracking, active.info), provenance())
         with ended_with_block(run):
             yield run
 

@@ -1,0 +1,65 @@
+"""Experiments that MLflow has not got: written beside their outputs, logged by `make sync`."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from loraflow.config import Config
+from loraflow.files import read_json, write_json
+from loraflow.model.source import BaseModel
+from loraflow.plan.experiment import Plan
+from loraflow.tracking.provenance import Provenance
+
+OUTBOX = "outbox"
+
+
+@dataclass(frozen=True)
+class Unlogged:
+    """All that it takes to log a finished experiment out of the store, whatever changes since."""
+
+    name: str
+    parent: str | None  # MLflow run of the sweep that it is a trial of
+    run: str  # MLflow run that was opened for it and is not complete; empty: none was
+    config: Config
+    plan: Plan
+    base: BaseModel
+    judge: BaseModel
+    started: Provenance
+
+
+_FORMAT = TypeAdapter(Unlogged)
+
+
+def write_unlogged(root: Path, unlogged: Unlogged) -> Path:
+    """Note an experiment in the store `root`; the file is whole or not there."""
+    plan, tracking = unlogged.plan, unlogged.config.tracking
+    where = [plan.experiment.digest, unlogged.parent, tracking.uri, tracking.experiment]
+    name = hashlib.sha256(json.dumps(where).encode()).hexdigest()[:20]
+    path = root / OUTBOX / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    needs = [*plan.digests().values(), plan.evaluation.page.digest]
+    write_json(partial, {"needs": needs, "unlogged": _FORMAT.dump_python(unlogged, mode="json")})
+    partial.replace(path)
+    return path
+
+
+def read_unlogged(path: Path) -> Unlogged:
+    """Read what `write_unlogged` wrote."""
+    return _FORMAT.validate_python(read_json(path)["unlogged"])
+
+
+def unlogged_files(root: Path) -> list[Path]:
+    """Return what waits in the store `root`."""
+    return sorted((root / OUTBOX).glob("*.json"))
+
+
+def unlogged_digests(root: Path) -> Iterator[str]:
+    """Return the digests of all stages that are read when what waits is logged."""
+    for path in unlogged_files(root):
+        yield from read_json(path)["needs"]
