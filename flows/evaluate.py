@@ -99,6 +99,7 @@ def _trained(
         return make_key("train", 0, content=content), folder
     if subject.run is None:
         return None, None
+    store.hold(planned)
     if store.has(planned):
         return planned, store.folder(planned)
     run_id = subject.run

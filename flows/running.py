@@ -24,6 +24,7 @@ def run_as_task(store: Store, key: Key, work: Callable[..., Summary], arm: str =
     """Run a stage as a task; one whose output is there ends as `Cached` in the dashboard."""
     title = _title(key, arm)
     folder = store.folder(key)
+    store.hold(key)
 
     def stage(digest: str) -> "Path | State[Path]":
         if folder.is_dir():
@@ -37,6 +38,7 @@ def run_as_task(store: Store, key: Key, work: Callable[..., Summary], arm: str =
 
 def run_plainly(store: Store, key: Key, work: Callable[..., Summary], arm: str = "") -> Path:
     """Run a stage of a trial, which is one task as a whole; reuse is worth no line there."""
+    store.hold(key)
     return store.folder(key) if store.has(key) else _make(store, key, work, _title(key, arm))
 
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from safetensors import SafetensorError
 from loraflow.errors import UserError
 from loraflow.files import hash_content, read_json, write_json
 from loraflow.hardware import hardware
-from loraflow.lock import locked
+from loraflow.lock import locked, share
 from loraflow.measure import measured
 
 RESULT = "result.json"
+LOCKS, USED, UNFINISHED = "locks", "used", "unfinished"  # folders that are no stage's
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Summary = Mapping[str, Any]
@@ -52,6 +54,8 @@ class Store:
         """Keep outputs below `root`, the value of `config_key`; made when the first one is."""
         self.root = root.absolute()
         self._config_key = config_key
+        self._held: dict[str, int] = {}
+        weakref.finalize(self, _release, self._held)
 
     def folder(self, key: Key) -> Path:
         """Return where the output of `key` is, or will be."""
@@ -76,6 +80,7 @@ class Store:
         final = self.folder(key)
         partial = final.with_name(f"{final.name}.partial")
         with _disk_full_is_named(self._config_key, self.root), self.lock(key):
+            self.hold(key)
             if not self.has(key):
                 shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir(parents=True)
@@ -89,9 +94,19 @@ class Store:
             shutil.rmtree(self.work(key), ignore_errors=True)
         return final
 
+    def hold(self, *keys: Key) -> None:
+        """Keep `keys` from `loraflow.promote.tidy` while this store is in use, and note the use.
+
+        That is their outputs, those that are still to be made included, and unfinished work.
+        """
+        for key in keys:
+            if key.digest not in self._held:
+                self._held[key.digest] = share(self.root / USED / key.digest[:20])
+            os.utime(self._held[key.digest])
+
     def work(self, key: Key) -> Path:
         """Return a folder for what an interrupted stage can go on with; gone with the output."""
-        return self.root / "unfinished" / key.stage / key.digest[:20]
+        return self.root / UNFINISHED / key.stage / key.digest[:20]
 
     def result(self, key: Key) -> dict[str, Any]:
         """Return the result.json of a finished output."""
@@ -100,7 +115,12 @@ class Store:
 
     def lock(self, key: Key) -> AbstractContextManager[None]:
         """Hold `key` against other processes that would make the same output."""
-        return locked(self.root / "locks" / key.digest[:20])
+        return locked(self.root / LOCKS / key.digest[:20])
+
+
+def _release(held: Mapping[str, int]) -> None:
+    for descriptor in held.values():
+        os.close(descriptor)
 
 
 def _digests(folder: Path) -> dict[str, str]:
