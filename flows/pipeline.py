@@ -59,7 +59,8 @@ def get_ready(config: Config, stages: Stages, judge: BaseModel) -> Ready:
         UserError: if the base lacks what the config names, or a training cannot fit in memory.
     """
     check_model(config, stages.base.folder)
-    plan = make_plan(config, stages.base, judge)
+    start = stages.start.key if stages.start else None
+    plan = make_plan(config, stages.base, judge, start)
     stages.store.hold(*plan.stages().values(), plan.evaluation.page)
     if not stages.store.has(plan.last.train):
         _require_memory(config, stages.base)

@@ -14,7 +14,7 @@ from loraflow.data.prepare import prepare
 from loraflow.measure import LogMetric
 from loraflow.model.source import BaseModel
 from loraflow.plan.experiment import Plan, Training
-from loraflow.store import Store, Summary
+from loraflow.store import Key, Store, Summary
 from loraflow.train.job import Job
 
 if TYPE_CHECKING:
@@ -31,6 +31,14 @@ class DataOutputs:
 
 
 @dataclass(frozen=True)
+class Start:
+    """What was trained before, as the stage train leaves it."""
+
+    key: Key
+    folder: Path
+
+
+@dataclass(frozen=True)
 class Stages:
     """What the stages of one config share: the store, the base, and how a stage is run."""
 
@@ -38,6 +46,7 @@ class Stages:
     base: BaseModel
     run: RunStage
     lender: "ModelLender | None" = None  # of a warm base; None: a training loads its own
+    start: "Start | None" = None  # what the first training goes on with; None: a new adapter
 
 
 def run_training_stages(
@@ -47,7 +56,7 @@ def run_training_stages(
 
     Returns the folders of the data, and that of what was trained.
     """
-    start = None
+    start = stages.start.folder if stages.start else None
     for name, part in config.before.items():
         keys = plan.before[name]
         _, tokens = _run_tokens(part, keys, stages, name)

@@ -61,16 +61,22 @@ class Plan:
         return {name: key.digest for name, key in self.stages().items()}
 
 
-def make_plan(config: Config, base: BaseModel, judge: BaseModel | None = None) -> Plan:
+def make_plan(
+    config: Config,
+    base: BaseModel,
+    judge: BaseModel | None = None,
+    start: Key | None = None,
+) -> Plan:
     """Key every stage by what it depends on, and by nothing else.
 
     So a change of `evaluate` trains nothing, and a changed row under the same path redoes all
-    that follows from it. `judge` is the model of a local judge that is not the base.
+    that follows from it. `judge` is the model of a local judge that is not the base, `start` what was trained that the
+    first training goes on with.
     """
     settings = dump_config(config)
     model = [base.revision, base.trust_remote_code]
     before: dict[str, Training] = {}
-    previous: list[Key] = []
+    previous: list[Key] = [] if start is None else [start]
     for name, part in config.before.items():
         before[name] = _training(part, settings["before"][name], settings, model, previous)
         previous = [before[name].train]

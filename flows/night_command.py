@@ -1,0 +1,89 @@
+"""The command line of a night: an experiment, and what the night does around it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from pydantic.dataclasses import dataclass as checked
+
+from flows.command import CONF, explained, to_settings
+from flows.composing import Composer, Words
+from loraflow.check import dump_config, load_config, load_sections
+from loraflow.config import Config, GateConfig, NightConfig, ScheduleConfig
+from loraflow.config.values import STRICT
+from loraflow.errors import UserError
+from loraflow.promote.gate import gate_faults
+from loraflow.store import Key, make_key
+from loraflow.sweep.request import margin_of, usual_metric
+
+_OWN = ("gate", "night", "schedule")  # sections that an experiment does not have
+
+
+@checked(frozen=True, config=STRICT)
+class Sections:
+    """What a night has beside the experiment's own sections."""
+
+    gate: GateConfig
+    night: NightConfig
+    schedule: ScheduleConfig
+
+
+@dataclass(frozen=True)
+class NightRequest:
+    """A night, checked."""
+
+    config: Config  # of the challenger
+    gate: GateConfig  # its metric is known
+    night: NightConfig
+    schedule: ScheduleConfig
+    words: Sequence[str]
+
+    @property
+    def settings(self) -> Key:
+        """Name what a challenger follows from beside its data and the champion."""
+        config = dump_config(self.config)
+        data = {name: value for name, value in config["data"].items() if name != "path"}
+        rest = {name: config[name] for name in config if name not in ("data", "tracking", "store")}
+        return make_key(
+            "night", 1, **rest, data=data, gate=asdict(self.gate), start=self.night.start
+        )
+
+    def with_words(self, recommended: Mapping[str, Any]) -> "NightRequest":
+        """Return the same night with the keys of `recommended`, unless the command line has them.
+
+        Raises:
+            UserError: if they do not go with the rest.
+        """
+        settings = Composer(Words(self.words, own=_OWN), recommended)({})
+        return replace(self, config=_checked(settings))
+
+
+def read_night(words: Sequence[str]) -> NightRequest:
+    """Return the night that `words`, overrides of conf/nightly.yaml, ask for.
+
+    Raises:
+        UserError: names each key with a fault, and the fix.
+    """
+    with explained(), initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = to_settings(compose("nightly", overrides=list(words)))
+    sections = load_sections(Sections, {name: composed.pop(name) for name in _OWN})
+    config = _checked(composed)
+    metric = sections.gate.metric or usual_metric(config.train.task)
+    margin_of(metric)  # is refused if it cannot tell which of two is better
+    if faults := gate_faults(sections.gate):
+        raise UserError("\n".join(faults))
+    gate = replace(sections.gate, metric=metric)
+    return NightRequest(config, gate, sections.night, sections.schedule, words)
+
+
+def _checked(settings: Mapping[str, Any]) -> Config:
+    config = load_config(settings)
+    if config.adapter.method == "none":
+        raise UserError("adapter=none trains nothing, so no night can promote it; use adapter=lora")
+    if config.data.split.held_out_path is not None:
+        raise UserError(
+            f"data.split.held_out_path={config.data.split.held_out_path}: what nights are decided "
+            "on is the gate set; set gate.path to that file instead"
+        )
+    return config

@@ -1,0 +1,97 @@
+"""A line of nights: the folder of its gate set, its records, its decisions and its history."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from loraflow.config.nightly import Outcome
+from loraflow.files import read_json, write_json
+from loraflow.promote.record import NightRecord, read_records, write_record
+
+_ID = "%Y-%m-%dT%H-%M-%SZ"
+
+
+@dataclass
+class Diary:
+    """What is known of a night while it goes on."""
+
+    id: str
+    started: str
+    by: str
+    data: dict[str, Any] = field(default_factory=dict)
+    drift: dict[str, float] = field(default_factory=dict)
+    decision: Mapping[str, Any] | None = None
+    version: int | None = None
+    champion: int | None = None
+    run_id: str = ""
+    url: str = ""
+
+    def close(self, outcome: Outcome, reason: str) -> NightRecord:
+        """Return the record of the night that ends so."""
+        return NightRecord(outcome=outcome, reason=reason, ended=_now(), **asdict(self))
+
+
+class Line:
+    """The folder of one line of nights."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Keep the line `name` below `folder`; made by its first night."""
+        self.folder = folder.absolute() / re.sub(r"[^\w.-]+", "-", name)
+        self.gate = self.folder / "gate"
+        self.records = self.folder / "records"
+        self.history = self.folder / "history.html"
+        self._diary = self.folder / "tonight.json"
+
+    @property
+    def lock(self) -> Path:
+        """Return the lock that a night holds: two never run at once."""
+        return self.folder / "lock"
+
+    def decision(self, night: str) -> Path:
+        """Return the folder of what a night's decision was made of."""
+        return self.folder / "decisions" / night
+
+    def nights(self) -> list[NightRecord]:
+        """Return all records, the oldest first."""
+        return read_records(self.records)
+
+    def begin(self, by: str) -> Diary:
+        """Begin a night; the one before, if it was killed, gets its record as failed.
+
+        Its id is later than all before, whatever the clock says.
+        """
+        self._bury()
+        nights = self.nights()
+        now = datetime.now(UTC).replace(microsecond=0)
+        if nights and (last := datetime.strptime(nights[-1].id, _ID).replace(tzinfo=UTC)) >= now:
+            now = last + timedelta(seconds=1)
+        champion = nights[-1].champion if nights else None
+        diary = Diary(now.strftime(_ID), _now(), by, champion=champion)
+        self.note(diary)
+        return diary
+
+    def note(self, diary: Diary) -> None:
+        """Write down what is known so far, for the case that the night is killed."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = self._diary.with_suffix(f".{os.getpid()}")
+        write_json(partial, asdict(diary))
+        partial.replace(self._diary)
+
+    def end(self, record: NightRecord) -> None:
+        """Keep the record of a night, or of a rollback."""
+        write_record(self.records, record)
+        self._diary.unlink(missing_ok=True)
+
+    def _bury(self) -> None:
+        if self._diary.is_file():
+            killed = Diary(**read_json(self._diary))
+            reason = "killed before it came to a decision; the next night goes on from there"
+            self.end(killed.close("failed", reason))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
