@@ -88,16 +88,18 @@ def count_languages(path: Path) -> list[tuple[str, int]]:
     """
     places = spread(np.arange(count_rows(path)), _LANGUAGE_ROWS)
     rows = take_rows(path, places, ["kind", "messages"])
-    found = (identify(row["messages"][_told(row["kind"])]["content"]) for row in rows)
-    return _ranked(Counter(_name(code, confidence) for code, confidence in found))
+    texts = (row["messages"][_told(row["kind"])]["content"] for row in rows)
+    return _ranked(Counter(map(language_name, texts)))
+
+
+def language_name(text: str) -> str:
+    """Name the language of a text: Chinese, English, "not sure"."""
+    code, confidence = identify(text)
+    return _NAMES.get(code, code) if confidence >= _SURE else "not sure"
 
 
 def _told(kind: str) -> int:
     return 0 if kind == "classify" else -1
-
-
-def _name(code: str, confidence: float) -> str:
-    return _NAMES.get(code, code) if confidence >= _SURE else "not sure"
 
 
 def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
