@@ -70,12 +70,16 @@ def test_a_damaged_file_is_named_and_hides_no_other(
     assert str(damaged) in caplog.text
 
 
-def test_an_unknown_outcome_is_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It could not be drawn."""
-    value: Mapping[str, Any] = {**json.loads(write_record(tmp_path, NIGHT).read_text("utf-8"))}
-    (tmp_path / "odd.json").write_text(json.dumps({**value, "outcome": "lost"}), "utf-8")
+@pytest.mark.parametrize(
+    ("change", "named"), [({"outcome": "lost"}, "outcome"), ({"started": "tonight"}, "tonight")]
+)
+def test_what_could_not_be_drawn_is_damage(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: Mapping[str, Any], named: str
+) -> None:
+    value = json.loads(write_record(tmp_path, NIGHT).read_text("utf-8"))
+    (tmp_path / "odd.json").write_text(json.dumps({**value, **change}), "utf-8")
     assert read_records(tmp_path) == [NIGHT]
-    assert "outcome" in caplog.text
+    assert named in caplog.text
 
 
 def test_what_a_killed_write_leaves_is_no_record(tmp_path: Path) -> None:

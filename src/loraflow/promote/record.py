@@ -1,10 +1,10 @@
 """What a night leaves behind: one JSON file, from which the history of nights is drawn."""
 
-import json
 import logging
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,11 @@ def read_records(folder: Path) -> list[NightRecord]:
 
 def _read(path: Path) -> NightRecord | None:
     try:
-        return _RECORD.validate_python(read_json(path))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, ValidationError) as error:
+        record = _RECORD.validate_python(read_json(path))
+        for time in (record.started, record.ended):
+            datetime.fromisoformat(time)
+        return record
+    except (OSError, ValueError) as error:  # of JSON, UTF-8, pydantic and times
         _log.warning(
             "%s is no record of a night and is left out of the history (%s); mend or delete it",
             path,
