@@ -156,7 +156,7 @@ def test_table_has_every_night_the_newest_first() -> None:
 
 def test_table_tells_the_decision_and_links_the_run() -> None:
     text = Outline(render(month())).text
-    told = "+0.017 +0.005 to +0.029 0.320 \u2212 0.303 against version 7 margin 0.002, 200 rows"
+    told = "+0.017 +0.005 to +0.029 0.320 \u2212 0.303 against version 7 margin 0.002 200 gate rows"
     assert told in text
     assert "✗ old_task: The old task lost 0.031" in text
     urls = {link["href"] for link in Outline(render(month())).named("a")}

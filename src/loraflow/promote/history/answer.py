@@ -152,7 +152,8 @@ def _tiles(nights: Sequence[Night]) -> Iterator[Tile]:
         held = sum(not night.is_rollback for night in since)
         yield Tile("nights as champion", f"{held:,}", f"since {since[0].date}")
     decided = [night for night in nights if night.decision is not None]
-    if decided and (found := decided[-1].decision) is not None:
+    is_told = last.record.outcome == "promoted" and len(decided) == 1  # against the base model
+    if decided and not is_told and (found := decided[-1].decision) is not None:
         digits = digits_of(found.metric)
         yield Tile(
             f"challenger of {decided[-1].date}",

@@ -36,7 +36,7 @@ _SECTIONS = (
 _NOTES = {
     "new_rows": "+%s new",
     "rejected": "%s rejected",
-    "gate_rows_removed": "%s gate rows out",
+    "gate_rows_removed": "\u2212%s in gate set",
 }
 
 
