@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from loraflow.config.nightly import HookConfig
-from loraflow.promote import notify as notifying
 from loraflow.promote.notify import notify
 from tests.promote.night_records import week
 
@@ -68,16 +67,16 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
 
 def webhook(form: str = "json") -> Mapping[str, HookConfig]:
     given: Any = {"on": ["promoted", "failed"], "webhook": "TEAM_HOOK", "format": form}
-    return {"team": HookConfig(**given, command=None)}
+    return {"team": HookConfig(**given, command=None, timeout_seconds=20)}
 
 
-def command(*words: str) -> Mapping[str, HookConfig]:
+def command(*words: str, seconds: float = 20) -> Mapping[str, HookConfig]:
     given: Any = {"on": ["promoted", "failed"], "command": list(words), "webhook": None}
-    return {"mail": HookConfig(**given)}
+    return {"mail": HookConfig(**given, format="json", timeout_seconds=seconds)}
 
 
-def python(code: str, *words: str) -> Mapping[str, HookConfig]:
-    return command(sys.executable, "-c", code, *words)
+def python(code: str, *words: str, seconds: float = 20) -> Mapping[str, HookConfig]:
+    return command(sys.executable, "-c", code, *words, seconds=seconds)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> str:
@@ -230,13 +229,12 @@ def test_a_command_that_reads_nothing_is_fine(caplog: pytest.LogCaptureFixture) 
 
 
 def test_a_command_that_hangs_is_ended_with_its_children(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(notifying, "_PATIENCE", 2.0)
     beat = tmp_path / "beat"
     child = f"import time\nwhile True: open({str(beat)!r}, 'w').close(); time.sleep(0.05)"
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
-    notify(python(code), FAILED, PAGE)
+    notify(python(code, seconds=2), FAILED, PAGE)
     assert "took more than 2 seconds" in warnings(caplog)
     beat.unlink(missing_ok=True)
     time.sleep(0.5)

@@ -23,7 +23,6 @@ from loraflow.sweep.report.words import visible
 from loraflow.tracking.reason import short_reason
 
 _log = logging.getLogger(__name__)
-_PATIENCE = 30.0  # seconds for a command, and for each answer of a webhook
 _READ = 4_096  # bytes of an answer
 
 
@@ -42,9 +41,10 @@ def notify(hooks: Mapping[str, HookConfig], record: NightRecord, page: Path | No
         if record.outcome in hook.on:
             try:
                 if hook.command:
-                    _run(hook.command, told, page)
+                    _run(hook.command, told, page, patience=hook.timeout_seconds)
                 if hook.webhook:
-                    _post(hook.webhook, _FORMATS[hook.format], told, page)
+                    body = _FORMATS[hook.format](told, page)
+                    _post(hook.webhook, body, patience=hook.timeout_seconds)
             except _HookError as error:
                 _log.warning("night.hooks.%s failed: %s; the night is not affected", name, error)
 
@@ -68,7 +68,9 @@ def _without_secrets(record: NightRecord) -> NightRecord:
     return replace(record, reason=reason, url=url, by=by)
 
 
-def _run(command: Sequence[str], record: NightRecord, page: Path | None) -> None:
+def _run(
+    command: Sequence[str], record: NightRecord, page: Path | None, *, patience: float
+) -> None:
     """Run a command without a shell, in a session of its own, which ends when time is up."""
     try:
         process = subprocess.Popen(
@@ -82,9 +84,9 @@ def _run(command: Sequence[str], record: NightRecord, page: Path | None) -> None
     except OSError as error:
         raise _HookError(f"its command cannot be started: {error.strerror}") from None
     try:
-        process.communicate(json.dumps(asdict(record)).encode(), timeout=_PATIENCE)
+        process.communicate(json.dumps(asdict(record)).encode(), timeout=patience)
     except subprocess.TimeoutExpired:
-        raise _HookError(f"its command took more than {_PATIENCE:g} seconds") from None
+        raise _HookError(f"its command took more than {patience:g} seconds") from None
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -108,17 +110,17 @@ def _variables(record: NightRecord, page: Path | None) -> dict[str, str]:
     return {f"LORAFLOW_{name}": "" if one is None else str(one) for name, one in values.items()}
 
 
-def _post(variable: str, form: "_Format", record: NightRecord, page: Path | None) -> None:
+def _post(variable: str, body: Mapping[str, Any], *, patience: float) -> None:
     address = os.environ.get(variable, "")
     if not address.lower().startswith(("http://", "https://")):
         raise _HookError(
             f"webhook={variable} must name an environment variable that holds an address with "
             "http:// or https://; set it where the night runs"
         )
-    body = json.dumps(form(record, page)).encode()
     try:
-        request = Request(address, body, {"Content-Type": "application/json; charset=utf-8"})
-        with build_opener(_NoRedirect).open(request, timeout=_PATIENCE) as answer:
+        data = json.dumps(body).encode()
+        request = Request(address, data, {"Content-Type": "application/json; charset=utf-8"})
+        with build_opener(_NoRedirect).open(request, timeout=patience) as answer:
             refused = _refusal(answer.read(_READ))
     except HTTPError as error:
         with error:
