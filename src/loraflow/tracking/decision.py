@@ -6,7 +6,7 @@ from mlflow.exceptions import MlflowException
 
 from loraflow.config import TrackingConfig
 from loraflow.errors import UserError
-from loraflow.promote.saved import DECISION, EVIDENCE, FOLDER
+from loraflow.promote.saved import EVIDENCE, FOLDER
 from loraflow.tracking.connection import connect
 
 
@@ -18,11 +18,9 @@ def fetch_decision(tracking: TrackingConfig, run_id: str, *, out: Path) -> Path:
     """
     client, _ = connect(tracking)
     try:
-        for name in (EVIDENCE, DECISION):
-            client.download_artifacts(run_id, f"{FOLDER}/{name}", str(out))
+        return Path(client.download_artifacts(run_id, FOLDER, str(out)))
     except (MlflowException, OSError) as error:
         raise UserError(
             f"run={run_id} of {tracking.uri} has no {FOLDER}/{EVIDENCE}: {str(error)[:200]}; give "
             "the run of a night that came to a decision, or set tracking.uri"
         ) from error
-    return out / FOLDER
