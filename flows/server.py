@@ -34,7 +34,7 @@ def prefect_api() -> Iterator["Api"]:
     temporary server on the same database, which ends with the block. Should this process be
     killed, the temporary server sees its standard input close, and ends too.
     """
-    if url := os.environ.get(_URL) or _dashboard_url():
+    if url := running_url():
         yield Api(url, None)
         return
     os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), HOST]))
@@ -96,10 +96,13 @@ class Api:
         """
         from prefect.context import refresh_global_settings_context
 
+        from flows.reaper import reap
+
         before = os.environ.get(_URL)
         os.environ[_URL] = self.wait()
         refresh_global_settings_context()
         try:
+            reap()
             yield
         finally:
             if before is None:
@@ -110,6 +113,11 @@ class Api:
 
 
 _URL = "PREFECT_API_URL"
+
+
+def running_url() -> str | None:
+    """Return the API that PREFECT_API_URL names, or this project's dashboard's if it is up."""
+    return os.environ.get(_URL) or _dashboard_url()
 
 
 def prefect_home() -> Path:
