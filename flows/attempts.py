@@ -8,7 +8,7 @@ from typing import TypeVar
 from prefect.utilities.timeout import timeout
 
 from loraflow.config.nightly import ScheduleConfig
-from loraflow.errors import UserError
+from loraflow.errors import PassingError, UserError
 
 log = logging.getLogger("loraflow")
 
@@ -43,8 +43,11 @@ def _attempt(work: Callable[[], _Result], schedule: ScheduleConfig) -> _Result:
     for wait in [schedule.retry_minutes * 2**number for number in range(schedule.retries)]:
         try:
             return work()
-        except (UserError, TimeoutError):
-            raise  # the same again
+        except (UserError, TimeoutError) as error:
+            if not isinstance(error, PassingError):
+                raise  # the same again
+            log.warning("again in %g minutes: %s", wait, error)
+            time.sleep(wait * 60)
         except Exception as error:  # noqa: BLE001 - whatever it is, it may pass
             log.warning("again in %g minutes, after %s: %.300s", wait, type(error).__name__, error)
             time.sleep(wait * 60)

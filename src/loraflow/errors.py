@@ -10,6 +10,14 @@ class UserError(ValueError):
     """
 
 
+class PassingError(UserError):
+    """A fault that may pass by itself: a server that is away, a file that is being written."""
+
+
+class RefusedData(UserError):
+    """The data are not fit to train on: too few rows, too many set aside, another encoding."""
+
+
 class Pruned(Exception):
     """A trial is far behind others of its arm, so it was stopped. Nothing is wrong."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loraflow.config.nightly import Outcome
-from loraflow.errors import UserError
+from loraflow.errors import PassingError
 from loraflow.promote.new_data import settled_fingerprint, why_nothing_new
 from loraflow.promote.record import NightRecord
 from tests.conftest import composed
@@ -74,7 +74,7 @@ def test_a_file_that_never_settles_is_named(tmp_path: Path) -> None:
         with path.open("a") as file:
             file.write("{}\n")
 
-    with pytest.raises(UserError, match=r"live\.jsonl is still being written"):
+    with pytest.raises(PassingError, match=r"live\.jsonl is still being written"):
         settled_fingerprint(data, 1, sleep=more)
 
 

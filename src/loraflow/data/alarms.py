@@ -11,7 +11,7 @@ from loraflow.data.clean.gather import clean_head
 from loraflow.data.read.built_in import BUILT_IN
 from loraflow.data.read.sources import HELD_OUT, benchmark_files, find_sources, fingerprint
 from loraflow.data.tables import place, read_batches
-from loraflow.errors import UserError
+from loraflow.errors import PassingError, RefusedData, UserError
 
 _PROBED_ROWS = 5_000  # enough to see a wrong format, few enough to take no time
 _WRONG_ENCODING = 0.1  # share of rows that are not UTF-8, from which the file is in another one
@@ -57,7 +57,7 @@ def check_counts(
     _require_held_out(data, counts["held_out"])
     rate = counts["rejected"] / max(counts["read"], 1)
     if rate > data.max_reject_rate and counts["read"] >= _ENOUGH_TO_JUDGE:
-        raise UserError(
+        raise RefusedData(
             f"data.max_reject_rate={data.max_reject_rate}: {counts['rejected']} of "
             f"{counts['read']} rows ({rate:.0%}) were set aside ({_listed(reasons)})"
             f"{_first(shown)}. All of them are in {rejected}. "
@@ -92,7 +92,7 @@ def require_unchanged(data: DataConfig, content: str) -> None:
         UserError: if they were written to meanwhile.
     """
     if fingerprint(data) != content:
-        raise UserError(
+        raise PassingError(
             f"data.path={_paths(data)} changed while it was read, so the result would be of "
             "neither version; run the same command again when the file is whole"
         )
@@ -107,7 +107,7 @@ def require_utf8(read: int, reasons: Counter[str], rejected: Iterable[dict[str, 
     if reasons["encoding"] <= _WRONG_ENCODING * read:
         return
     row = next(row for row in rejected if row["operator"] == "encoding")
-    raise UserError(
+    raise RefusedData(
         f"data.path: {place(row['source'], row['line'])} is not UTF-8: {row['value']} "
         f"({reasons['encoding']} of {read} rows are not); "
         "convert the file, e.g. iconv -f GB18030 -t UTF-8"
@@ -124,7 +124,7 @@ def _require_enough(
     if kept >= needed:
         return
     mixed = f" and mixing by data.weights={data.weights}" if data.weights else ""
-    raise UserError(
+    raise RefusedData(
         f"data.path={_paths(data)}: {kept} rows are left after cleaning{mixed}, and {needed} are "
         f"needed ({keys}); set aside: {_listed(reasons)}{_first(rejected)}. "
         "Add data, mend the rows, or ask for fewer rows"

@@ -70,8 +70,8 @@ def make_plan(
     """Key every stage by what it depends on, and by nothing else.
 
     So a change of `evaluate` trains nothing, and a changed row under the same path redoes all
-    that follows from it. `judge` is the model of a local judge that is not the base, `start` what was trained that the
-    first training goes on with.
+    that follows from it. `judge` is the model of a local judge that is not the base, `start` what
+    the first training goes on with, if that is no new adapter.
     """
     settings = dump_config(config)
     model = [base.revision, base.trust_remote_code]

@@ -5,11 +5,21 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from loraflow.files import write_json
 from loraflow.promote.drift import TITLES, Drift, Feature
 from loraflow.sweep.report.words import visible
 
 _CALM, _MOVED, _INK, _SOFT = "#2f6d8c", "#cf5327", "#1d2427", "#59636a"
 _INCHES, _DPI = (8.0, 3.4), 120
+
+
+def write_drift(drift: Drift, out: Path) -> dict[str, Any]:
+    """Write drift.json, drift.md and drift.png to `out`; return what decides."""
+    write_json(out / "drift.json", drift.as_dict())
+    (out / "drift.md").write_text(as_markdown(drift), encoding="utf-8")
+    (out / "drift.png").write_bytes(drift_picture(drift))
+    drifted = [one.name for one in drift.drifted]
+    return {"values": drift.values, "drifted": drifted, "sentence": drift.sentence}
 
 
 def as_markdown(drift: Drift) -> str:

@@ -65,6 +65,16 @@ def digest_of(rows: Path) -> str:
     return hashlib.sha256("\n".join(sorted(_ids(rows))).encode()).hexdigest()
 
 
+def count_removed(prepared: Path) -> int:
+    """Return how many rows the stage prepare kept from training since they are in the gate set."""
+    rejected = read_batches(prepared / "rejected.parquet", ["operator", "value"])
+    return sum(
+        row["operator"] == "leak" or ("duplicates" in row["operator"] and _ROWS in row["value"])
+        for batch in rejected
+        for row in batch.to_pylist()
+    )
+
+
 def _ids(rows: Path) -> Iterator[str]:
     for batch in read_batches(rows, ["id"]):
         yield from batch.column("id").to_pylist()

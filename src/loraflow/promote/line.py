@@ -59,6 +59,11 @@ class Line:
         """Return all records, the oldest first."""
         return read_records(self.records)
 
+    def last_trained(self) -> NightRecord | None:
+        """Return the last night that trained a challenger, if there is one."""
+        trained = (one for one in reversed(self.nights()) if one.outcome in ("promoted", "kept"))
+        return next(trained, None)
+
     def begin(self, by: str) -> Diary:
         """Begin a night; the one before, if it was killed, gets its record as failed.
 

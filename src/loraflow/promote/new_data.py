@@ -8,7 +8,7 @@ from pathlib import Path
 
 from loraflow.config import DataConfig
 from loraflow.data.read.sources import find_sources, fingerprint
-from loraflow.errors import UserError
+from loraflow.errors import PassingError
 from loraflow.promote.record import NightRecord
 
 log = logging.getLogger("loraflow")
@@ -33,7 +33,7 @@ def settled_fingerprint(
     has not changed for `settle_seconds` of waiting, or was last written longer ago.
 
     Raises:
-        UserError: if files keep changing.
+        PassingError: if files keep changing.
     """
     apart = replace(data, split=replace(data.split, held_out_path=None))
     stamps = _stamps(apart)
@@ -46,7 +46,7 @@ def settled_fingerprint(
         if stamps == before:
             return fingerprint(apart)
     newest = max(stamps, key=lambda path: stamps[path][1])
-    raise UserError(
+    raise PassingError(
         f"data.path: {newest} is still being written after {_MOST_WAITS * settle_seconds:.0f} s; "
         "start the night when it is whole, or write to another name and rename it at the end"
     )

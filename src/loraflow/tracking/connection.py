@@ -10,14 +10,14 @@ from mlflow.entities import RunInfo
 from mlflow.exceptions import MlflowException
 
 from loraflow.config import TrackingConfig
-from loraflow.errors import UserError
+from loraflow.errors import PassingError, UserError
 from loraflow.lock import locked
 
 _KIND = "custom_model_development"  # the UI opens with runs and charts, not with chat traces
 _SERVER_ERROR = 500  # of HTTP; MLflow gives it to requests that nobody answered too
 
 
-class Unreachable(UserError):
+class Unreachable(PassingError):
     """The tracking server is away; it may come back."""
 
 

@@ -1,4 +1,4 @@
-"""Reads back a decision of the gate from the MLflow run of its night."""
+"""Writes a decision of the gate into the MLflow run of its night, and reads it back."""
 
 from pathlib import Path
 
@@ -8,6 +8,14 @@ from loraflow.config import TrackingConfig
 from loraflow.errors import UserError
 from loraflow.promote.saved import EVIDENCE, FOLDER
 from loraflow.tracking.connection import connect
+
+
+def log_decision(tracking: TrackingConfig, run_id: str, decided: Path, drift: Path | None) -> None:
+    """Log the evidence and the decision of a night, and the drift of its data, to its run."""
+    client, _ = connect(tracking)
+    client.log_artifacts(run_id, str(decided), FOLDER)
+    if drift is not None:
+        client.log_artifacts(run_id, str(drift), "drift")
 
 
 def fetch_decision(tracking: TrackingConfig, run_id: str, *, out: Path) -> Path:

@@ -1,0 +1,308 @@
+"""What a night does, in order: look, prepare, measure drift, train, compare, decide, promote."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+
+from flows.evaluation import find_models, run_evaluation
+from flows.night_command import NightRequest
+from flows.pipeline import Finished, Ready, get_ready, run_experiment
+from flows.running import run_as_task
+from flows.stages import Stages, Start, run_data_stages
+from flows.sync import sync
+from loraflow.config import Config
+from loraflow.config.nightly import Outcome
+from loraflow.data.prepare import prepare
+from loraflow.errors import PassingError, RefusedData
+from loraflow.plan.evaluation import plan_evaluation
+from loraflow.plan.experiment import make_plan
+from loraflow.promote.gate_set import GateSet, freeze_gate, read_gate
+from loraflow.promote.line import Diary, Line
+from loraflow.promote.new_data import settled_fingerprint, why_nothing_new
+from loraflow.store import Store, make_key
+
+if TYPE_CHECKING:
+    from loraflow.evaluate.outputs import ArmOutputs
+    from loraflow.promote.decision import Decision
+    from loraflow.promote.registry import Registry
+    from loraflow.promote.version import Version
+
+Ended = tuple[Outcome, str]
+"""How a night ends, and why."""
+
+_Result = TypeVar("_Result")
+
+
+def step(name: str, work: Callable[..., _Result], *values: Any) -> _Result:
+    """Run a step that is no stage as a task of its own."""
+    task = Task(work, name=name, task_run_name=name, persist_result=False, cache_policy=NO_CACHE)
+    return task(*values)
+
+
+class Night:
+    """One night of a line. Run again after a fault or a kill, it goes on from the store."""
+
+    def __init__(self, request: NightRequest, line: Line, diary: Diary) -> None:
+        """Take a checked request; start nothing yet."""
+        self._request = request
+        self._line = line
+        self._diary = diary
+        self._store = Store(request.config.store)
+        self._drift: Path | None = None  # output of that stage
+
+    def run(self) -> Ended:
+        """Do all that is left of the night."""
+        sync(self._store.root)
+        self._request = self._as_recommended()
+        if why := step("look for new data", self._look):
+            return "skipped", why
+        base, judge = find_models(self._request.config)
+        stages = Stages(self._store, base, run_as_task)
+        try:
+            gate = self._gate(stages)
+            stages = replace(stages, start=self._start(stages))
+            ready = get_ready(_on_gate(self._request.config, gate), stages, judge)
+            data = run_data_stages(ready.config, ready.plan, stages)
+        except RefusedData as refused:
+            return "stopped", str(refused)
+        self._note_data(ready, data.prepared)
+        drifted = self._measure_drift(ready, data.prepared)
+        if drifted and self._request.night.drift.action == "stop":
+            return "stopped", drifted
+        done = self._train(ready)
+        champion = self._registry.champion()
+        decision = step("decide", self._decide, ready, gate, done, champion)
+        step("promote" if decision.promote else "keep", self._settle, ready, done, decision)
+        return "promoted" if decision.promote else "kept", decision.sentence
+
+    @cached_property
+    def _registry(self) -> "Registry":
+        from loraflow.promote.registry import Registry
+
+        return Registry(self._request.config.tracking, self._request.night.name)
+
+    def _as_recommended(self) -> NightRequest:
+        """Return the request with what a sweep recommends, which on some days comes first."""
+        from loraflow.tracking.recommended import fetch_recommended
+
+        request, night = self._request, self._request.night
+        today = datetime.now(ZoneInfo(request.schedule.timezone)).strftime("%A").lower()
+        if today in night.sweep_on:
+            self._sweep(request)
+        if night.settings == "config" and not night.sweep_on:
+            return request
+        return request.with_words(fetch_recommended(request.config))
+
+    def _sweep(self, request: NightRequest) -> None:
+        from flows.sweep import sweep
+
+        r = request.config.adapter.r
+        ranks = ",".join(str(one) for one in sorted({max(1, r // 2), r, 2 * r}))
+        words = [word for word in request.experiment_words if not word.startswith("adapter.r=")]
+        sweep(
+            f"{request.night.name}: around r={r}", [*words, "sweep=default", f"adapter.r={ranks}"]
+        )
+
+    def _look(self) -> str | None:
+        """Say why there is nothing to do, if there is not."""
+        request = self._request
+        found = settled_fingerprint(request.config.data, request.night.settle_seconds)
+        settings = request.settings.digest
+        if why := why_nothing_new(found, settings, self._line.nights()):
+            return why
+        self._diary.data |= {"fingerprint": found, "settings": settings}
+        self._line.note(self._diary)
+        return None
+
+    def _gate(self, stages: Stages) -> GateSet:
+        """Return the frozen gate set; the first night takes it from the data, or the file named."""
+        if (frozen := read_gate(self._line.gate)) is not None:
+            return frozen
+        config, gate = self._request.config, self._request.gate
+        split = replace(
+            config.data.split, held_out_rows=gate.rows, held_out_path=gate.path, stratify_by=None
+        )
+        config = replace(config, data=replace(config.data, split=split))
+        keys = make_plan(config, stages.base).last
+        work = partial(prepare, config.data, content=keys.data_fingerprint)
+        prepared = stages.run(stages.store, keys.prepare, work, "gate set")
+        return freeze_gate(prepared, self._line.gate)
+
+    def _start(self, stages: Stages) -> Start | None:
+        """Return what the training goes on with: the champion, if it is to and there is one."""
+        if self._request.night.start == "base":
+            return None
+        champion = self._registry.champion()
+        return None if champion is None else self._fetch(stages, champion)
+
+    def _fetch(self, stages: Stages, version: "Version") -> Start:
+        """Copy an adapter of the registry to the store, where evaluation and training find it."""
+        key = make_key("champion", 1, files=version.files)
+        name = "adapter" if "adapter_config.json" in version.files else "model"
+
+        def fetch(*, out: Path) -> dict[str, Any]:
+            self._registry.fetch(version, out / name)
+            return {"version": version.number}
+
+        return Start(key, stages.run(stages.store, key, fetch))
+
+    def _note_data(self, ready: Ready, prepared: Path) -> None:
+        from loraflow.promote.gate_set import count_removed
+
+        last = self._line.last_trained()
+        counts = self._store.result(ready.plan.last.prepare)["counts"]
+        self._diary.data |= {
+            "rows": counts["train"],
+            "new_rows": counts["train"] - (last.data["rows"] if last else 0),
+            "rejected": counts["rejected"],
+            "gate_rows_removed": count_removed(prepared),
+            "prepared": ready.plan.last.prepare.digest,
+        }
+        self._line.note(self._diary)
+
+    def _measure_drift(self, ready: Ready, prepared: Path) -> str:
+        """Compare with the rows of the last training; return what drifted, in a sentence."""
+        last = self._line.last_trained()
+        before = last and self._store.root / "prepare" / last.data["prepared"][:20]
+        if before is None or not before.is_dir() or before == prepared:
+            return ""
+        limit = self._request.night.drift.max_psi
+
+        def work(*, out: Path) -> dict[str, Any]:
+            from loraflow.promote.drift import measure_drift
+            from loraflow.promote.drift_report import write_drift
+
+            drift = measure_drift(
+                before / "train.parquet", prepared / "train.parquet", max_psi=limit
+            )
+            return write_drift(drift, out)
+
+        reads = [ready.plan.last.prepare]
+        key = make_key("drift", 1, reads=reads, before=before.name, max_psi=limit)
+        folder = run_as_task(self._store, key, work)
+        found = self._store.result(key)
+        self._diary.drift |= found["values"]
+        self._drift = folder
+        self._line.note(self._diary)
+        return str(found["sentence"]) if found["drifted"] else ""
+
+    def _train(self, ready: Ready) -> Finished:
+        """Train the challenger, measure it and the base, and have all of it in MLflow."""
+        from loraflow.tracking.connection import Unreachable
+        from loraflow.tracking.record import record_experiment
+
+        done = run_experiment(
+            ready,
+            lambda run, ready, page: record_experiment(
+                run, ready.config, ready.plan, self._store, base=ready.stages.base, page=page
+            ),
+            name=f"{self._request.night.name} {self._diary.id}",
+        )
+        if not done.is_logged:
+            logged = sync(self._store.root).get(ready.plan.experiment.digest)
+            if logged is None:
+                raise Unreachable(
+                    f"tracking.uri={ready.config.tracking.uri} does not answer; the challenger is "
+                    "trained and in the store, and is decided on once the server is back"
+                )
+            done = replace(done, run_id=logged, is_logged=True)
+        self._diary.run_id, self._diary.url = done.run_id, done.url
+        self._line.note(self._diary)
+        return done
+
+    def _decide(
+        self, ready: Ready, gate: GateSet, done: Finished, champion: "Version | None"
+    ) -> "Decision":
+        """Compare the challenger with the champion, or with the base in the first night."""
+        from loraflow.promote.evidence import gather_evidence
+        from loraflow.promote.gate import decide
+        from loraflow.promote.saved import Saved, save_decision
+
+        challenger, card = done.outputs.tuned, done.outputs.card
+        if challenger is None:
+            raise ValueError("a night trains something")
+        evidence = gather_evidence(
+            done.outputs.base if champion is None else self._measure(ready, champion),
+            challenger,
+            prepared=self._store.folder(ready.plan.last.prepare),
+            gate=gate.digest,
+            card=card,
+            reference="base model" if champion is None else f"version {champion.number}",
+        )
+        decision = decide(evidence, self._request.gate)
+        save_decision(
+            Saved(evidence, self._request.gate, decision), self._line.decision(self._diary.id)
+        )
+        self._diary.champion = champion and champion.number
+        self._diary.decision = decision.as_dict()
+        self._line.note(self._diary)
+        return decision
+
+    def _measure(self, ready: Ready, champion: "Version") -> "ArmOutputs":
+        """Measure the champion on tonight's gate set, by the libraries of tonight."""
+        config, stages, last = ready.config, ready.stages, ready.plan.last
+        start = self._fetch(stages, champion)
+        plan = plan_evaluation(
+            config,
+            stages.base,
+            ready.judge,
+            prepare=last.prepare,
+            tokenize=last.tokenize,
+            trained=start.key,
+        )
+        self._store.hold(*plan.stages().values())
+        data = run_data_stages(config, ready.plan, stages)
+        outputs = run_evaluation(
+            config, plan, stages, judge=ready.judge, data=data, trained=start.folder
+        )
+        if outputs.tuned is None:
+            raise ValueError("a champion has been trained")
+        return outputs.tuned
+
+    def _settle(self, ready: Ready, done: Finished, decision: "Decision") -> None:
+        """Register the challenger with the decision, and promote it if it is to be.
+
+        Killed anywhere in here, the next start comes to the same decision and goes on.
+        """
+        from loraflow.model.load import adapter_of, whole_model_of
+        from loraflow.promote.version import make_tags
+        from loraflow.tracking.decision import log_decision
+
+        folder = whole_model_of(done.trained) or adapter_of(done.trained)
+        if folder is None:
+            raise ValueError(f"{done.trained} holds nothing that was trained")
+        plan, tracking = ready.plan, self._request.config.tracking
+        log_decision(tracking, done.run_id, self._line.decision(self._diary.id), self._drift)
+        tags = make_tags(
+            self._diary.decision or {},
+            data=plan.last.prepare.digest,
+            base_revision=ready.stages.base.revision,
+            config=self._request.settings.digest,
+        )
+        version = self._registry.register(
+            done.run_id, folder, {**tags, "loraflow.train": plan.last.train.digest}
+        )
+        self._diary.version = version.number
+        if decision.promote:
+            champion = self._registry.champion()
+            if (champion and champion.number) not in (self._diary.champion, version.number):
+                raise PassingError(
+                    f"the champion of {self._registry.name} was moved while the challenger was "
+                    "measured against another one; it is measured again"
+                )
+            self._registry.promote(version, by=self._diary.by, reason=decision.sentence)
+            self._diary.champion = version.number
+        self._line.note(self._diary)
+
+
+def _on_gate(config: Config, gate: GateSet) -> Config:
+    """Return the config in which the gate set is the held-out side."""
+    split = replace(config.data.split, held_out_path=str(gate.rows), stratify_by=None)
+    return replace(config, data=replace(config.data, split=split))
