@@ -79,7 +79,7 @@ def test_another_gate_and_guards_can_be_tried(
     status, shown = run(monkeypatch, capsys, f"record={record}", *words)
     assert status == 0
     assert "guards.refusals.passed: recorded True, now nothing" in shown
-    assert "margin: recorded 0.01, now 0.0" in shown
+    assert "margin: recorded 0.01, now 0" in shown
 
 
 def test_evidence_that_was_changed_is_noticed(

@@ -1,7 +1,7 @@
 """A decision on disk with its evidence, so that anyone can make it again."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def differing(recorded: Decision, again: Decision) -> list[str]:
     """Return what differs, a line each: where, what was recorded, what comes out now."""
     sides = [dict(_flat(one)) for one in (recorded, again)]
     return [
-        f"{key}: recorded {sides[0].get(key, 'nothing')}, now {sides[1].get(key, 'nothing')}"
+        f"{key}: recorded {_shown(sides[0], key)}, now {_shown(sides[1], key)}"
         for key in dict.fromkeys([*sides[0], *sides[1]])
         if not _equal(*(side.get(key, _ABSENT) for side in sides))
     ]
@@ -80,6 +80,11 @@ def _flat(decision: Decision) -> Iterator[tuple[str, Any]]:
     values = decision.as_dict()
     values["guards"] = {guard.pop("name"): guard for guard in values["guards"]}
     yield from flatten(values).items()
+
+
+def _shown(side: Mapping[str, Any], key: str) -> str:
+    value = side.get(key, "nothing")
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def _equal(one: Any, other: Any) -> bool:
