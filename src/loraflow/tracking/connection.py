@@ -32,7 +32,7 @@ def connect(tracking: TrackingConfig) -> tuple[MlflowClient, str]:
     mlflow.set_tracking_uri(tracking.uri)
     mlflow.set_system_metrics_sampling_interval(5)  # type: ignore[no-untyped-call]
     client = mlflow.MlflowClient()
-    with locked(_first_use_lock(tracking)):  # two first uses at once break the database
+    with locked(lock_file(tracking)):  # two first uses at once break the database
         try:
             found = client.get_experiment_by_name(tracking.experiment)
         except MlflowException as error:
@@ -60,10 +60,11 @@ def run_url(tracking: TrackingConfig, info: RunInfo) -> str:
     return f"{tracking.ui}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
 
 
-def _first_use_lock(tracking: TrackingConfig) -> Path:
+def lock_file(tracking: TrackingConfig, name: str = "") -> Path:
+    """Return what processes of this machine lock to take turns: beside the database, if local."""
     database = tracking.uri.removeprefix("sqlite:///")
     folder = Path(database).parent if database != tracking.uri else Path("mlruns")
-    return folder / ".lock"
+    return folder / f"{name}.lock"
 
 
 def _artifact_uri(artifacts: str) -> str:
