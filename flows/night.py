@@ -170,7 +170,7 @@ class Night:
     def _measure_drift(self, ready: Ready, prepared: Path) -> str:
         """Compare with the rows of the last training; return what drifted, in a sentence."""
         last = self._line.last_trained()
-        before = last and self._store.root / "prepare" / last.data["prepared"][:20]
+        before = None if last is None else self._store.root / "prepare" / last.data["prepared"][:20]
         if before is None or not before.is_dir() or before == prepared:
             return ""
         limit = self._request.night.drift.max_psi
@@ -240,7 +240,7 @@ class Night:
         save_decision(
             Saved(evidence, self._request.gate, decision), self._line.decision(self._diary.id)
         )
-        self._diary.champion = champion and champion.number
+        self._diary.champion = None if champion is None else champion.number
         self._diary.decision = decision.as_dict()
         self._line.note(self._diary)
         return decision
@@ -272,6 +272,7 @@ class Night:
         Killed anywhere in here, the next start comes to the same decision and goes on.
         """
         from loraflow.model.load import adapter_of, whole_model_of
+        from loraflow.promote.keep import TRAIN
         from loraflow.promote.version import make_tags
         from loraflow.tracking.decision import log_decision
 
@@ -287,7 +288,7 @@ class Night:
             config=self._request.settings.digest,
         )
         version = self._registry.register(
-            done.run_id, folder, {**tags, "loraflow.train": plan.last.train.digest}
+            done.run_id, folder, {**tags, TRAIN: plan.last.train.digest}
         )
         self._diary.version = version.number
         if decision.promote:

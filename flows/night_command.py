@@ -1,5 +1,6 @@
 """The command line of a night: an experiment, and what the night does around it."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -7,13 +8,13 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from pydantic.dataclasses import dataclass as checked
 
-from flows.command import CONF, explained, to_settings
+from flows.command import CONF, explained, read_command, readable, to_settings
 from flows.composing import Composer, Words
 from loraflow.check import dump_config, load_config, load_sections
 from loraflow.config import Config, GateConfig, NightConfig, ScheduleConfig
 from loraflow.config.values import STRICT
 from loraflow.errors import UserError
-from loraflow.promote.gate import gate_faults
+from loraflow.promote.check import night_faults
 from loraflow.store import Key, make_key
 from loraflow.sweep.request import margin_of, usual_metric
 
@@ -46,8 +47,19 @@ class NightRequest:
         data = {name: value for name, value in config["data"].items() if name != "path"}
         rest = {name: config[name] for name in config if name not in ("data", "tracking", "store")}
         return make_key(
-            "night", 1, **rest, data=data, gate=asdict(self.gate), start=self.night.start
+            "night",
+            1,
+            **rest,
+            data=data,
+            gate=asdict(self.gate),
+            start=self.night.start,
+            drift=asdict(self.night.drift),
         )
+
+    @property
+    def experiment_words(self) -> list[str]:
+        """Return the words that an experiment, or a sweep of it, would understand too."""
+        return list(Words(self.words, own=_OWN).of_experiment.values())
 
     def with_words(self, recommended: Mapping[str, Any]) -> "NightRequest":
         """Return the same night with the keys of `recommended`, unless the command line has them.
@@ -57,6 +69,14 @@ class NightRequest:
         """
         settings = Composer(Words(self.words, own=_OWN), recommended)({})
         return replace(self, config=_checked(settings))
+
+
+def night_words() -> list[str] | None:
+    """Return the words of the command line; None if they ask for no night, as --help does."""
+    words = [readable(word) for word in sys.argv[1:]]
+    if any(word.startswith("-") for word in words) and not read_command("nightly"):
+        return None
+    return [word for word in words if not word.startswith("-")]
 
 
 def read_night(words: Sequence[str]) -> NightRequest:
@@ -71,9 +91,9 @@ def read_night(words: Sequence[str]) -> NightRequest:
     config = _checked(composed)
     metric = sections.gate.metric or usual_metric(config.train.task)
     margin_of(metric)  # is refused if it cannot tell which of two is better
-    if faults := gate_faults(sections.gate):
-        raise UserError("\n".join(faults))
     gate = replace(sections.gate, metric=metric)
+    if faults := night_faults(gate, config):
+        raise UserError("\n".join(faults))
     return NightRequest(config, gate, sections.night, sections.schedule, words)
 
 

@@ -17,6 +17,7 @@ from prefect import Flow, State, runtime
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled, Crashed
 
 from loraflow.tracking.process import is_dead, this_process
@@ -90,7 +91,11 @@ def _read(
     wanted: dict[str, Any] = {"state": {"type": {"any_": types}}}
     if deployment:
         wanted["deployment_id"] = {"any_": [deployment]}
-    return client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(wanted), limit=_MOST)
+    return client.read_flow_runs(
+        flow_run_filter=FlowRunFilter.model_validate(wanted),
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC,  # a server refuses to be asked without
+        limit=_MOST,
+    )
 
 
 def _end(client: SyncPrefectClient, run: FlowRun) -> None:

@@ -3,6 +3,7 @@
 import io
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from loraflow.files import write_json
