@@ -23,6 +23,7 @@ from loraflow.data.prepare import prepare
 from loraflow.errors import PassingError, RefusedData
 from loraflow.plan.evaluation import plan_evaluation
 from loraflow.plan.experiment import make_plan
+from loraflow.preflight import check_machine
 from loraflow.promote.gate_set import GateSet, freeze_gate, read_gate
 from loraflow.promote.line import Diary, Line
 from loraflow.promote.new_data import settled_fingerprint, why_nothing_new
@@ -63,9 +64,10 @@ class Night:
         self._request = self._as_recommended()
         if why := step("look for new data", self._look):
             return "skipped", why
-        base, judge = find_models(self._request.config)
-        stages = Stages(self._store, base, run_as_task)
         try:
+            check_machine(self._request.config)
+            base, judge = find_models(self._request.config)
+            stages = Stages(self._store, base, run_as_task)
             gate = self._gate(stages)
             stages = replace(stages, start=self._start(stages))
             ready = get_ready(_on_gate(self._request.config, gate), stages, judge)

@@ -25,7 +25,6 @@ from flows.server import prefect_api
 from loraflow.config import Config
 from loraflow.errors import UserError
 from loraflow.lock import locked
-from loraflow.preflight import check_machine
 from loraflow.promote.line import Line
 from loraflow.promote.notify import notify
 from loraflow.promote.record import NightRecord
@@ -51,7 +50,6 @@ def nightly(words: list[str] | None = None) -> State[NightRecord | None]:
     clear_way()
     try:
         request = read_night([readable(word) for word in words or []])
-        check_machine(request.config)
         record = run_night(request, by="schedule" if runtime.deployment.id else getpass.getuser())
     except UserError as error:
         return Failed(message=str(error))
@@ -91,7 +89,7 @@ def _close(request: NightRequest, line: Line, record: NightRecord) -> None:
     page = write_history(line.nights(), line.folder)
     _show(record, line, page)
     step("tell", notify, request.night.hooks, record, page)
-    if record.outcome != "failed":
+    if record.decision is not None:  # else what was set aside is still to be looked at
         step("tidy", _tidy, request.config, line, request.night.name, request.night.disk_gib)
 
 
@@ -128,7 +126,6 @@ def _run() -> None:
     if words is None:
         return
     request = read_night(words)
-    check_machine(request.config)
     os.chdir(ROOT)
     with prefect_api() as api, api.connected():
         state: State[Any] = nightly(words, return_state=True)

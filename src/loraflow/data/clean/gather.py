@@ -32,7 +32,7 @@ from loraflow.data.tables import (
     place,
     read_batches,
 )
-from loraflow.errors import UserError
+from loraflow.errors import RefusedData
 from loraflow.parallel import map_in_order, usable_cores
 from loraflow.progress import progress
 
@@ -233,7 +233,7 @@ def _layout_of(source: Source, data: DataConfig) -> str:
     if layout is None and items:
         columns = list(dict.fromkeys(str(name) for item in items for name in item))
         first, last = _as_word(columns[0]), _as_word(columns[-1])
-        raise UserError(
+        raise RefusedData(
             f"data.path={source.name} has the columns {', '.join(columns[:20])}, which fit no "
             "known layout; say which is which, e.g. "
             f'"data.columns={{question:{first},answer:{last}}}".\n'

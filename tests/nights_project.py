@@ -1,0 +1,125 @@
+"""A line of nights on the tiny model, with data that a test writes."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from loraflow.promote.line import Line
+from loraflow.promote.record import NightRecord
+from loraflow.promote.registry import Registry
+from tests.test_flows import Project, tiny_project
+
+WORDS = ["red", "blue", "green", "seven", "winter", "summer", "river", "stone", "apple", "train"]
+    "red",
+    "blue",
+    "green",
+    "seven",
+    "winter",
+    "summer",
+    "river",
+    "stone",
+    "apple",
+    "train",
+    "cloud",
+    "paper",
+    "music",
+    "light",
+]
+GATE = [
+    "gate.metric=loss",
+    "gate.rows=30",
+    *(f"gate.guards.{name}=null" for name in ("forgetting", "old_tasks")),
+    *(f"gate.guards.{name}=null" for name in ("refusals", "answer_length")),
+]
+
+
+class Nights:
+    """Runs nights as `make nightly` does, and reads what they leave."""
+
+    def __init__(self, tiny_folder: Path, folder: Path, *more: str) -> None:
+        self.data = folder / "data"
+        self.data.mkdir()
+        words = [
+            "data=file",
+            f"data.path={self.data}",
+            "data.min_train_rows=10",
+            "data.train_rows=null",
+            "quantization=none",
+            "train.max_steps=null",
+            "train.num_train_epochs=2",
+            "train.learning_rate=0.01",
+            "evaluate.probes=[]",
+            "evaluate.max_new_tokens=4",
+            "judge=none",
+            f"night.folder={folder / 'nights'}",
+            "night.settle_seconds=0.1",
+            "schedule.retries=0",
+            *GATE,
+        ]
+        self.project: Project = tiny_project(tiny_folder, folder, *words, *more)
+        self.project.overrides.remove("data.train_rows=64")
+        self.line = Line(folder / "nights", "tiny")
+
+    def run(self, *words: str) -> Any:
+        """Run a night, and return the finished process."""
+        return self.project.run_flow("nightly", *words)
+
+    def last(self) -> NightRecord:
+        """Return the record of the last night."""
+        return self.line.nights()[-1]
+
+    @property
+    def champion(self) -> int | None:
+        """Return the number of the champion's version."""
+        folder = self.project.folder
+        champion = Registry(tracking_of(folder), "tiny").champion()
+        return None if champion is None else champion.number
+
+    def write(self, name: str, rows: list[dict[str, str]]) -> Path:
+        """Write a file of new data."""
+        path = self.data / name
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+
+def tracking_of(folder: Path) -> Any:
+    """Return the tracking section of a project below `folder`."""
+    from loraflow.config import TrackingConfig  # noqa: PLC0415
+
+    return TrackingConfig(
+        uri=f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}",
+        artifacts=str(folder / "mlruns" / "artifacts"),
+        experiment="loraflow",
+        ui="http://127.0.0.1:5000",
+    )
+
+
+def good(count: int, seed: int) -> list[dict[str, str]]:
+    """Return rows of one simple task."""
+    draw = random.Random(seed)
+    rows = []
+    for _ in range(count):
+        one, two = draw.choice(WORDS), draw.choice(WORDS)
+        question = f"Join {one} and {two}, case {draw.randrange(10**6)}"
+        rows.append({"instruction": question, "output": f"{one} {two} {one}"})
+    return rows
+
+
+def wrong(count: int, seed: int) -> list[dict[str, str]]:
+    """Return rows of the same task with answers that are far from right."""
+    return [{**row, "output": "§ § 0x7f ~~ %%%% ^^ 9999 §"} for row in good(count, seed)]
+
+
+def poisoned(count: int) -> list[dict[str, str]]:
+    """Return rows that hold no answer."""
+    return [{"instruction": f"Join case {n}", "output": ""} for n in range(count)]
+
+
+def chinese(count: int) -> list[dict[str, str]]:
+    """Return rows of another language and length."""
+    long = "这是一段很长的中文回答，用来改变数据的分布。" * 6
+    return [
+        {"instruction": f"请回答第{n}个问题，谢谢。", "output": f"{long}{n}"} for n in range(count)
+    ]
