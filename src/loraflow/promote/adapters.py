@@ -9,7 +9,6 @@ from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
-from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from loraflow.errors import UserError
@@ -73,7 +72,7 @@ def _fetched_digests(source: str) -> dict[str, str]:
 def _download(source: str, folder: Path) -> None:
     try:
         mlflow.artifacts.download_artifacts(source, dst_path=str(folder))
-    except (MlflowException, OSError) as error:
+    except OSError as error:
         raise UserError(
             f"the files of {source} cannot be read: {str(error)[:200]}; start the MLflow server, "
             "or restore its artifacts"

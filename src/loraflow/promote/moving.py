@@ -38,19 +38,20 @@ def carry_out(entries: Entries, move: Move) -> bool:
     return True
 
 
-def repair(entries: Entries) -> None:
-    """Finish or drop a move that was cut short; else do nothing."""
+def repair(entries: Entries) -> Move | None:
+    """Finish or drop a move that was cut short, if one was; return it if it was finished."""
     move = entries.journal()
     if move is None:
-        return
+        return None
     champion = entries.at("champion")
     if champion is not None and champion.number == move.end:
         log.warning("finishing a %s to version %s that was cut short", move.kind, move.end)
         _finish(entries, move)
-        return
+        return move
     log.warning("dropping a %s to version %s that was cut short", move.kind, move.end)
     entries.point("previous", None if champion is None else champion.replaces)
     entries.clear_journal()
+    return None
 
 
 def _replaced(entries: Entries, move: Move) -> int | None:

@@ -20,7 +20,7 @@ from loraflow.promote.entries import Entries
 from loraflow.promote.move import Move, make_move
 from loraflow.promote.moving import carry_out, repair
 from loraflow.promote.version import FILES, REGISTERED, Version, as_tag, digests_of
-from loraflow.tracking.connection import connect, lock_file
+from loraflow.tracking.connection import Unreachable, connect, is_outage, lock_file
 
 
 class Registry:
@@ -107,15 +107,18 @@ class Registry:
     def rollback(self, *, by: str, reason: str, to: int | None = None) -> Version:
         """Make `previous`, or the version `to`, champion again, and return it.
 
-        `previous` is then what that one had replaced in its time.
+        `previous` is then what that one had replaced in its time. If an earlier rollback was cut
+        short, it is finished instead: who starts the command again wants no second one.
 
         Raises:
             UserError: if there is nothing to go back to, or its adapter is not whole.
         """
-        with self._writing():
+        with self._writing() as finished:
             champion = self._entries.at("champion")
             if champion is None:
                 raise UserError(f"{self.name} has no champion, so there is nothing to roll back")
+            if finished is not None and finished.kind == "rollback" and to in (None, finished.end):
+                return champion
             end = self._before(champion) if to is None else self.version(to).number
             if end == champion.number:
                 raise UserError(f"version={end} of {self.name} is the champion already")
@@ -161,18 +164,18 @@ class Registry:
         return self.version(move.end)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self) -> Iterator[Move | None]:
         """Let one process of this machine write, on what the last one left."""
         with self._explained(), locked(lock_file(self._tracking, "registry")):
-            repair(self._entries)
-            yield
+            yield repair(self._entries)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except MlflowException as error:
-            raise UserError(
+            fault = Unreachable if is_outage(self._tracking, error) else UserError
+            raise fault(
                 f"tracking.uri={self._tracking.uri}: the model registry does not answer, or not as "
                 f"it should: {str(error)[:200]}; start the server and the command again"
             ) from error
