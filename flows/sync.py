@@ -15,6 +15,7 @@ from loraflow.config import Config
 from loraflow.errors import UserError
 from loraflow.lock import is_held, locked
 from loraflow.outbox import OUTBOX, Unlogged, read_unlogged, unlogged_files
+from loraflow.plan.experiment import Plan
 from loraflow.store import LOCKS, Key, Store, Summary
 
 log = logging.getLogger("loraflow")
@@ -47,22 +48,29 @@ def _log(root: Path, unlogged: Unlogged) -> str:
     """Log one experiment, and return its run; empty: the server is still away."""
     from loraflow.tracking.run import drop_unfinished
 
+    store = Store(root)
+    _require(store, unlogged.plan)
     if unlogged.run:
         drop_unfinished(unlogged.config.tracking, unlogged.run)
-    stages = Stages(Store(root), unlogged.base, _find)
+    stages = Stages(store, unlogged.base, _find)
     ready = Ready(unlogged.config, stages, unlogged.judge, unlogged.plan, unlogged.started)
     done = run_experiment(ready, _record(unlogged), name=unlogged.name, parent=unlogged.parent)
     return done.run_id if done.is_logged else ""
 
 
+def _require(store: Store, plan: Plan) -> None:
+    """Hold what is read below, before a run is opened in MLflow for it."""
+    for key in [*plan.stages().values(), plan.evaluation.page]:
+        store.hold(key)
+        if not store.has(key):
+            raise UserError(
+                f"store={store.root} has no output of the stage {key.stage} for it any more; start "
+                "its command again, which makes and logs it anew"
+            )
+
+
 def _find(store: Store, key: Key, work: Callable[..., Summary], arm: str = "") -> Path:
     """Return an output that is there; make none."""
-    store.hold(key)
-    if not store.has(key):
-        raise UserError(
-            f"the output of {key.stage} {arm} is gone from store={store.root}, so it cannot be "
-            "logged any more; start its command again"
-        )
     return store.folder(key)
 
 
