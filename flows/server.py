@@ -1,6 +1,7 @@
 """Prefect's server: a temporary one for a run that finds none, or the dashboard (`make dashboard`).
 
-python -m flows.server          # the dashboard on http://127.0.0.1:4200
+python -m flows.server                   # the dashboard on http://127.0.0.1:4200
+python -m flows.server --host 0.0.0.0    # for others too: only with a password
 """
 
 import argparse
@@ -17,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.command import run_safely
+from flows.exposure import require_password, shown_host
 from loraflow.errors import UserError
 from loraflow.lock import is_held, locked
 
@@ -113,6 +116,7 @@ class Api:
 
 
 _URL = "PREFECT_API_URL"
+_AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 
 
 def running_url() -> str | None:
@@ -172,32 +176,35 @@ def _serve_until_stdin_closes(descriptor: int) -> None:
     server.run()
 
 
-def _serve_dashboard(port: int) -> None:
+def _serve_dashboard(host: str, port: int) -> None:
+    require_password(host, bool(os.environ.get(_AUTH)), f"set {_AUTH}=USER:PASSWORD")
     home = prefect_home()
     home.mkdir(parents=True, exist_ok=True)
     if is_held(home / "dashboard.lock"):
         sys.exit(f"the dashboard is up already: {_dashboard_url()}")
     os.environ["PREFECT_HOME"] = str(home)
-    os.environ["PREFECT_UI_API_URL"] = f"http://{HOST}:{port}/api"
+    shown = f"http://{shown_host(host)}:{port}"
+    os.environ["PREFECT_UI_API_URL"] = f"{shown}/api"
     import uvicorn
     from prefect.server.api.server import create_app
 
     with locked(home / "dashboard.lock"):
-        (home / "dashboard.json").write_text(json.dumps({"url": f"http://{HOST}:{port}/api"}))
-        sys.stderr.write(f"Prefect dashboard: http://{HOST}:{port} (Ctrl-C ends it)\n")
-        uvicorn.run(create_app(final=True), host=HOST, port=port, log_level="warning")
+        (home / "dashboard.json").write_text(json.dumps({"url": f"{shown}/api"}))
+        sys.stderr.write(f"Prefect dashboard: {shown} (Ctrl-C ends it)\n")
+        uvicorn.run(create_app(final=True), host=host, port=port, log_level="warning")
 
 
 def main() -> None:
     """Serve the dashboard, or a temporary API on a socket that was handed down."""
     parser = argparse.ArgumentParser(description="Prefect's server on this project's database")
+    parser.add_argument("--host", default=HOST, help=f"default {HOST}: this machine alone")
     parser.add_argument("--port", type=int, default=PORT, help=f"default {PORT}")
     parser.add_argument("--socket", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.socket is not None:
         _serve_until_stdin_closes(arguments.socket)
     else:
-        _serve_dashboard(arguments.port)
+        run_safely(lambda: _serve_dashboard(arguments.host, arguments.port))
 
 
 if __name__ == "__main__":
