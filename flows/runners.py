@@ -6,6 +6,7 @@ handed out again, and goes on from its checkpoint.
 
 import fcntl
 import logging
+import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -134,7 +135,14 @@ def _processes(config: RunnerConfig) -> Iterator[TaskRunner[Any]]:
             config.workers, initializer=_start_worker, initargs=(config.gpus,)
         ) as runner,
     ):
-        yield runner
+        try:
+            yield runner
+        except BaseException:  # Ctrl-C, SIGTERM: the pool would let trainings end, and begin others
+            # one is told, and the pool tells the others when it ends: each stops behind its step,
+            # with a checkpoint, and told twice it would stop without
+            for worker in multiprocessing.active_children()[:1]:
+                worker.terminate()
+            raise
 
 
 def _start_worker(gpus: int) -> None:

@@ -208,6 +208,27 @@ def test_every_trial_is_done_once_though_a_worker_is_killed(
     assert {run.info.status for run in project.mlflow_runs()} == {"FINISHED", "KILLED"}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("runner", ["processes", "dask", "ray"])
+def test_ctrl_c_waits_for_no_training_and_leaves_no_worker(
+    tiny_folder: Path, tmp_path: Path, runner: str
+) -> None:
+    pytest.importorskip({"dask": "prefect_dask", "ray": "prefect_ray"}.get(runner, "prefect"))
+    endless = ["train.max_steps=100000", "train.checkpoint.steps=2", f"runner={runner}"]
+    project = sweeping(tiny_folder, tmp_path, *endless)
+    process = project.start(flow="sweep")
+    wait_for(project, "r=1 seed=0")
+    worker = psutil.Process(_worker_of(project))
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the same command goes on" in stderr
+    assert psutil.wait_procs([worker], timeout=10)[0] == [worker]
+    assert parent_of(project).data.tags["loraflow.state"] == "killed"
+    left_behind = [run for run in trials_of(project) if run.info.status == "RUNNING"]
+    assert runner != "processes" or left_behind == []  # clusters kill theirs
+
+
 def _worker_of(project: Project) -> int:
     """Return the process that trains a trial right now, as its MLflow run says."""
     (run, *_) = [one for one in trials_of(project) if one.info.status == "RUNNING"]
