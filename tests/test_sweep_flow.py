@@ -39,7 +39,7 @@ def finished(project: Project) -> Counter[str]:
     return Counter(run.info.run_name for run in trials_of(project) if run.info.status == "FINISHED")
 
 
-def wait_for(project: Project, what: str, seconds: float = 120) -> None:
+def wait_for(project: Project, what: str, seconds: float = 300) -> None:
     """Wait until a trial of that name trains."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
