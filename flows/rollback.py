@@ -8,7 +8,7 @@ import getpass
 import os
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from flows.command import readable, run_safely
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from loraflow.promote.version import Version
 
 _OWN = ("version", "reason", "by")
-_ID = "%Y-%m-%dT%H-%M-%SZ"
 
 
 def main() -> None:
@@ -59,7 +58,7 @@ def roll_back(
     champion = registry.rollback(by=by, reason=reason, to=to)
     line = Line(request.night.folder, request.night.name)
     record = NightRecord(
-        id=_id_after(line.nights(), started),
+        id=line.next_id(),
         outcome="rolled_back",
         reason=reason,
         started=started.isoformat(timespec="seconds"),
@@ -77,13 +76,6 @@ def roll_back(
     page = write_history(line.nights(), line.folder)
     notify(request.night.hooks, record, page)
     return record, None if before is None or before.number == champion.number else before
-
-
-def _id_after(nights: Sequence[NightRecord], now: datetime) -> str:
-    """Name the record by its time, and after all others whatever the clock says."""
-    while nights and now.strftime(_ID) <= nights[-1].id:
-        now = datetime.strptime(nights[-1].id, _ID).replace(tzinfo=UTC) + timedelta(seconds=1)
-    return now.strftime(_ID)
 
 
 def _number(text: str | None) -> int | None:

@@ -11,21 +11,6 @@ from loraflow.promote.registry import Registry
 from tests.test_flows import Project, tiny_project
 
 WORDS = ["red", "blue", "green", "seven", "winter", "summer", "river", "stone", "apple", "train"]
-    "red",
-    "blue",
-    "green",
-    "seven",
-    "winter",
-    "summer",
-    "river",
-    "stone",
-    "apple",
-    "train",
-    "cloud",
-    "paper",
-    "music",
-    "light",
-]
 GATE = [
     "gate.metric=loss",
     "gate.rows=30",

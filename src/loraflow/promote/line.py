@@ -64,18 +64,19 @@ class Line:
         trained = (one for one in reversed(self.nights()) if one.outcome in ("promoted", "kept"))
         return next(trained, None)
 
-    def begin(self, by: str) -> Diary:
-        """Begin a night; the one before, if it was killed, gets its record as failed.
-
-        Its id is later than all before, whatever the clock says.
-        """
-        self._bury()
-        nights = self.nights()
-        now = datetime.now(UTC).replace(microsecond=0)
+    def next_id(self) -> str:
+        """Return now as the id of a record: later than all before, whatever the clock says."""
+        now, nights = datetime.now(UTC).replace(microsecond=0), self.nights()
         if nights and (last := datetime.strptime(nights[-1].id, _ID).replace(tzinfo=UTC)) >= now:
             now = last + timedelta(seconds=1)
+        return now.strftime(_ID)
+
+    def begin(self, by: str) -> Diary:
+        """Begin a night; the one before, if it was killed, gets its record as failed."""
+        self._bury()
+        nights = self.nights()
         champion = nights[-1].champion if nights else None
-        diary = Diary(now.strftime(_ID), _now(), by, champion=champion)
+        diary = Diary(self.next_id(), _now(), by, champion=champion)
         self.note(diary)
         return diary
 
