@@ -74,8 +74,8 @@ def test_version_carries_what_was_decided(registry: Registry, nights: list[Night
     assert version.files == digests_of(nights[0].adapter)
     assert version.tags["decision"] == "promote"
     assert version.tags["numbers"] == (
-        "rougeL 0.269 (0.231 to 0.310); base model 0.238 (0.210 to 0.266); "
-        "difference +0.031 (+0.012 to +0.050); margin 0.01; 200 rows"
+        "rougeL: 0.269 (0.231 to 0.310); base model: 0.238 (0.210 to 0.266); "
+        "difference: +0.031 (+0.012 to +0.050); margin: 0.01; 200 rows"
     )
     assert (version.tags["data"], version.tags["config"]) == ("d1", "c1")
     shown = mlflow.MlflowClient().get_model_version(registry.name, "1").description

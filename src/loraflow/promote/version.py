@@ -75,10 +75,10 @@ def make_tags(
     """
     gap = decision["difference"]
     numbers = [
-        f"{decision['metric']} {_score(decision['challenger'])}",
-        f"{decision['reference']} {_score(decision['champion'])}",
-        f"difference {gap['mean']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})",
-        f"margin {decision['margin']:g}",
+        f"{decision['metric']}: {_score(decision['challenger'])}",
+        f"{decision['reference']}: {_score(decision['champion'])}",
+        f"difference: {gap['mean']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})",
+        f"margin: {decision['margin']:g}",
         f"{decision['items']} rows",
     ]
     return {
