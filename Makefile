@@ -10,7 +10,7 @@ RUNS ?=
 comma := ,
 space := $() $()
 
-.PHONY: help install run sweep compare replay data evaluate quant-report estimate ui dashboard test test-all lint format lock clean
+.PHONY: help install run sweep compare replay nightly deploy decide rollback sync tidy data evaluate quant-report estimate ui dashboard test test-all lint format lock clean
 
 help:  ## show this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,21 @@ compare: install  ## the same report from runs that exist   (RUNS="ID ID ...")
 
 replay: install  ## run an MLflow run again from what it logged, and say what differs   (RUN=ID)
 	@$(BIN)/python -m flows.replay run=$(RUN) $(ARGS)
+
+nightly: install  ## one night now: train on new data, promote what is better beyond doubt   (ARGS="data=file data.path=...")
+	@$(BIN)/python -m flows.nightly $(ARGS)
+
+deploy: install  ## the same every night, by Prefect; needs make dashboard in another terminal   (ARGS="...")
+	@$(BIN)/python -m flows.deploy $(ARGS)
+
+decide: install  ## a night's decision again, from its record   (ARGS="record=FOLDER" or "run=RUN_ID")
+	@$(BIN)/python -m flows.decide $(ARGS)
+
+rollback: install  ## the champion before this one in use again   (ARGS='reason="why"' or 'version=3 reason="why"')
+	@$(BIN)/python -m flows.rollback $(ARGS)
+
+sync: install  ## log to MLflow what was done while its server was away
+	@$(BIN)/python -m flows.sync $(ARGS)
 
 data: install  ## only the data: clean, split, tokenize, and a report to look at   (ARGS="data=file data.path=...")
 	@$(BIN)/python -m flows.data $(ARGS)

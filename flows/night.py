@@ -1,5 +1,6 @@
 """What a night does, in order: look, prepare, measure drift, train, compare, decide, promote."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -20,7 +21,7 @@ from flows.sync import sync
 from loraflow.config import Config
 from loraflow.config.nightly import Outcome
 from loraflow.data.prepare import prepare
-from loraflow.errors import PassingError, RefusedData
+from loraflow.errors import PassingError, RefusedData, UserError
 from loraflow.plan.evaluation import plan_evaluation
 from loraflow.plan.experiment import make_plan
 from loraflow.preflight import check_machine
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from loraflow.promote.decision import Decision
     from loraflow.promote.registry import Registry
     from loraflow.promote.version import Version
+
+log = logging.getLogger("loraflow")
 
 Ended = tuple[Outcome, str]
 """How a night ends, and why."""
@@ -60,7 +63,7 @@ class Night:
 
     def run(self) -> Ended:
         """Do all that is left of the night."""
-        sync(self._store.root)
+        self._catch_up()
         self._request = self._as_recommended()
         if why := step("look for new data", self._look):
             return "skipped", why
@@ -83,6 +86,14 @@ class Night:
         decision = step("decide", self._decide, ready, gate, done, champion)
         step("promote" if decision.promote else "keep", self._settle, ready, done, decision)
         return "promoted" if decision.promote else "kept", decision.sentence
+
+    def _catch_up(self) -> None:
+        """Log what MLflow missed, and finish a promotion that was killed, if it is there now."""
+        sync(self._store.root)
+        try:
+            self._registry.repair()
+        except PassingError as error:
+            log.warning("the night goes on without MLflow for now: %s", error)
 
     @cached_property
     def _registry(self) -> "Registry":
@@ -275,7 +286,7 @@ class Night:
         """
         from loraflow.model.load import adapter_of, whole_model_of
         from loraflow.promote.keep import TRAIN
-        from loraflow.promote.version import make_tags
+        from loraflow.promote.version import CHAMPION, REGISTERED, make_tags
         from loraflow.tracking.decision import log_decision
 
         folder = whole_model_of(done.trained) or adapter_of(done.trained)
@@ -293,6 +304,12 @@ class Night:
             done.run_id, folder, {**tags, TRAIN: plan.last.train.digest}
         )
         self._diary.version = version.number
+        if decision.promote and version.state not in (REGISTERED, CHAMPION):
+            raise UserError(
+                f"version {version.number} of {self._registry.name} was champion before and is "
+                f"{version.state}, so no night promotes it again; make rollback "
+                f"ARGS='version={version.number} reason=...' does"
+            )
         if decision.promote:
             champion = self._registry.champion()
             if (champion and champion.number) not in (self._diary.champion, version.number):

@@ -77,7 +77,13 @@ def every_choice() -> list[str]:
     ]
 
 
-OF_SWEEPS = ("sweep", "runner")  # groups that an experiment does not have: tests/sweep
+OF_SWEEPS = (
+    "sweep",
+    "runner",
+    "gate",
+    "night",
+    "schedule",
+)  # groups that an experiment does not have
 
 
 def commands_in_comments() -> list[str]:

@@ -4,7 +4,7 @@ from loraflow.config import TrackingConfig
 from loraflow.promote.line import Line
 from loraflow.promote.registry import Registry
 
-TRAIN = "loraflow.train"  # tag of a version: digest of the stage that trained it
+TRAIN = "train"  # tag of a version: digest of the stage that trained it
 
 
 def keep_of(tracking: TrackingConfig, line: Line, name: str) -> dict[str, str]:
