@@ -111,9 +111,7 @@ def _tidy(config: Config, line: Line, name: str, budget_gib: float) -> None:
     from loraflow.promote.keep import keep_of
     from loraflow.promote.tidy import tidy
 
-    gone = tidy(config.store, budget_gib, keep_of(config.tracking, line, name))
-    if gone:
-        log.info("tidied up: %d folders", len(gone))
+    tidy(config.store, budget_gib, keep_of(config.tracking, line, name))
 
 
 def main() -> None:

@@ -103,8 +103,13 @@ def poisoned(count: int) -> list[dict[str, str]]:
 
 
 def chinese(count: int) -> list[dict[str, str]]:
-    """Return rows of another language and length."""
-    long = "这是一段很长的中文回答，用来改变数据的分布。" * 6
+    """Return rows of another language and length, no two alike."""
+    draw = random.Random(count)
+    characters = "春夏秋冬山水风云日月星河花鸟鱼虫书画琴棋诗酒茶米天地人和东西南北"
+
+    def text(length: int) -> str:
+        return "".join(draw.choices(characters, k=length))
+
     return [
-        {"instruction": f"请回答第{n}个问题，谢谢。", "output": f"{long}{n}"} for n in range(count)
+        {"instruction": f"请写：{text(30)}？", "output": f"{text(200)}。"} for _ in range(count)
     ]

@@ -73,17 +73,12 @@ def every_choice() -> list[str]:
     return [
         f"{file.parent.as_posix()}={file.name}"
         for file in files
-        if file.parent != Path() and file.parent.name not in OF_SWEEPS
+        if file.parent != Path() and file.parent.name not in OF_OTHERS
     ]
 
 
-OF_SWEEPS = (
-    "sweep",
-    "runner",
-    "gate",
-    "night",
-    "schedule",
-)  # groups that an experiment does not have
+# groups that an experiment does not have: tests/sweep, tests/promote
+OF_OTHERS = ("sweep", "runner", "gate", "night", "schedule")
 
 
 def commands_in_comments() -> list[str]:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.command import CONF
 from flows.night_command import read_night
 from loraflow.errors import UserError
-from tests.conftest import CONF
 
 
 @pytest.mark.parametrize("gate", ["default", "strict"])
