@@ -56,6 +56,7 @@ def set_environment() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a dead server is soon known
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # and one that never answers
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
 
 

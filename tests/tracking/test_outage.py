@@ -150,13 +150,13 @@ def test_away_at_the_start(server: MlflowServer, config: Config) -> None:
     assert datetime.fromisoformat(run.data.tags["loraflow.started"]).timestamp() <= back
 
 
-def killing(server: MlflowServer) -> Watch:
-    """Kill the server at the second step of a training."""
+def at_step_2(do: Callable[[], None]) -> Watch:
+    """Do something to the server at the second step of a training."""
 
     def watch(log_metric: LogMetric) -> LogMetric:
         def log(name: str, value: float, step: int) -> None:
             if step == 2:
-                server.kill()
+                do()
             log_metric(name, value, step)
 
         return log
@@ -165,11 +165,24 @@ def killing(server: MlflowServer) -> Watch:
 
 
 def test_killed_during_training(up: MlflowServer, config: Config) -> None:
-    done = run_it(config, watch=killing(up))
+    done = run_it(config, watch=at_step_2(up.kill))
     assert done.run_id
     assert not done.is_logged
     up.start()
     assert sync_once(up, config).info.run_id != done.run_id
+
+
+@pytest.mark.slow
+def test_frozen_during_training(
+    up: MlflowServer, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    done = run_it(config, watch=at_step_2(up.freeze))
+    assert not done.is_logged
+    up.kill()
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT")
+    up.start()
+    sync_once(up, config)
 
 
 @pytest.mark.slow
@@ -178,7 +191,7 @@ def test_back_before_the_end(up: MlflowServer, config: Config) -> None:
         up.start()
         write_all(run, ready, page)
 
-    done = run_it(config, write, killing(up))
+    done = run_it(config, write, at_step_2(up.kill))
     assert done.is_logged
     assert unlogged_files(config.store) == []
     assert require_one_whole_run(up, config).info.run_id == done.run_id
