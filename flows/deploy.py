@@ -21,18 +21,15 @@ import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.context import refresh_global_settings_context
 from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 from pydantic import ValidationError
-from pydantic.dataclasses import dataclass
 
-from flows.command import read_command, run_safely, to_settings
+from flows.command import run_safely
+from flows.night_command import night_words, read_night
 from flows.reaper import drop_missed, reap
-from flows.server import prefect_home, running_url
-from loraflow.check import load_sections
+from flows.server import Api, prefect_home, running_url
 from loraflow.config.nightly import ScheduleConfig
-from loraflow.config.values import STRICT
 from loraflow.errors import UserError
 from loraflow.lock import is_held, locked
 
@@ -175,11 +172,6 @@ def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-@dataclass(frozen=True, config=STRICT)
-class _Sections:
-    schedule: ScheduleConfig
-
-
 def main() -> None:
     """Read the command line, register the deployment, work."""
     run_safely(_run)
@@ -188,24 +180,23 @@ def main() -> None:
 def _run() -> None:
     only_register = "--register" in sys.argv
     sys.argv[1:] = [word for word in sys.argv[1:] if word != "--register"]
-    words = sys.argv[1:]
-    composed = read_command("nightly")
-    if not composed:
+    typed = sys.argv[1:]
+    words = night_words()
+    if words is None:
         return
-    settings = {"schedule": to_settings(composed[0])["schedule"]}
-    schedule = load_sections(_Sections, settings).schedule
+    schedule = read_night(words).schedule
     url = running_url()
     if url is None:
         raise UserError(
             "no Prefect server is up to register with; start one in another terminal: "
             "make dashboard (or set PREFECT_API_URL to one that is)"
         )
-    os.environ["PREFECT_API_URL"] = url
-    refresh_global_settings_context()
-    deployment = register(schedule, words)
-    _say(f"nightly: {schedule.cron} {schedule.timezone}, {url.removesuffix('/api')}/deployments")
-    if not only_register:
-        work(schedule.work_pool, deployment)
+    with Api(url, None).connected():
+        deployment = register(schedule, typed)  # as the dashboard shows them
+        page = f"{url.removesuffix('/api')}/deployments/deployment/{deployment}"
+        _say(f"nightly: {schedule.cron} {schedule.timezone}, {page}")
+        if not only_register:
+            work(schedule.work_pool, deployment)
 
 
 if __name__ == "__main__":

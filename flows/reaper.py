@@ -76,7 +76,6 @@ def drop_missed(deployment: UUID, *, keep: int) -> None:
             for run in _read(client, ["SCHEDULED"], deployment)
             if run.auto_scheduled and run.expected_start_time and run.expected_start_time < _now()
         ]
-        waiting.sort(key=lambda run: run.expected_start_time or _now(), reverse=True)
         for run in waiting[keep:]:
             client.set_flow_run_state(run.id, Cancelled(message=_MISSED), force=True)
             log.info("dropped the run of %s: a later one stands for it", run.expected_start_time)
@@ -88,6 +87,7 @@ _MISSED = "Missed: nothing could run at its time, and a later run looks at the s
 def _read(
     client: SyncPrefectClient, types: list[str], deployment: UUID | None = None
 ) -> list[FlowRun]:
+    """Return the runs in states of these types, the newest first."""
     wanted: dict[str, Any] = {"state": {"type": {"any_": types}}}
     if deployment:
         wanted["deployment_id"] = {"any_": [deployment]}

@@ -10,8 +10,9 @@ from prefect import flow
 from flows.reaper import clear_way, name_process
 from flows.server import prefect_api
 from loraflow.errors import UserError
+from loraflow.store import make_key
 from loraflow.tracking.run import open_run
-from tests.tracking.servers import PLAN, tracking_in
+from tests.tracking.servers import tracking_in
 
 
 @flow(name="nightly", persist_result=False, on_running=[name_process])
@@ -22,9 +23,11 @@ def nightly(words: list[str] | None = None) -> None:
     settings = dict(word.split("=") for word in words or [])
     if unknown := settings.keys() - {"sleep", "name"}:
         raise UserError(f"{unknown.pop()} is not a key of the config; choose sleep")
-    note = folder / f"{settings.get('name', 'night')}.json"
+    name = settings.get("name", "night")
+    note = folder / f"{name}.json"
+    plan = make_key("experiment", 1, name=name)
     began = time.time()
-    with open_run(tracking_in(folder, "nights"), PLAN, name="night", data="none") as run:
+    with open_run(tracking_in(folder, "nights"), plan, name=name, data="none") as run:
         note.write_text(json.dumps({"pid": os.getpid(), "run": run.id, "cwd": os.getcwd()}))
         (folder / "checkpoint").write_text("half of the work")
         time.sleep(float(settings.get("sleep", 0)))

@@ -3,11 +3,13 @@
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -132,6 +134,22 @@ class Nights:
         wait_for(lambda: path.exists() and path.read_text())
         found: dict[str, Any] = json.loads(path.read_text())
         return found
+
+    def move(self, run: UUID, due: datetime) -> None:
+        """Change the time of a scheduled run, in the database itself."""
+        text = due.strftime("%Y-%m-%d %H:%M:%S.%f")
+        path = self.folder / "prefect" / "prefect.db"
+        with closing(sqlite3.connect(path, timeout=60)) as database, database:
+            database.execute(
+                "UPDATE flow_run SET expected_start_time = ?, next_scheduled_start_time = ?"
+                " WHERE id = ?",
+                [text, text, str(run)],
+            )
+            database.execute(
+                "UPDATE flow_run_state SET state_details ="
+                " json_set(state_details, '$.scheduled_time', ?) WHERE flow_run_id = ?",
+                [due.isoformat(), str(run)],
+            )
 
     def stop(self) -> None:
         for process in reversed(self.processes):

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sqlite3
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -135,14 +134,8 @@ def test_ctrl_c_ends_the_worker_and_its_run_in_order(
 def test_of_missed_nights_one_is_made_up_for(nights: Nights) -> None:
     nights.deploy("0 2 * * *", "--register")
     missed = wait_for(nights.planned)[:3]
-    with sqlite3.connect(nights.folder / "prefect" / "prefect.db") as database:
-        for run, due in missed:  # the machine has been off for so many days
-            past = (due - timedelta(days=4)).strftime("%Y-%m-%d %H:%M:%S.%f")
-            database.execute(
-                "UPDATE flow_run SET expected_start_time = ?, next_scheduled_start_time = ?"
-                " WHERE id = ?",
-                [past, past, str(run)],
-            )
+    for run, due in missed:
+        nights.move(run, due - timedelta(days=4))  # as if the machine had been off since
     assert nights.planned()[2][1] < datetime.now(UTC)
     worker = nights.deploy()
     states = [nights.ended(run) for run, _ in missed]
