@@ -14,6 +14,7 @@ from prefect import flow
 
 from flows.command import run_command
 from flows.rank import publish_artifacts
+from flows.reaper import name_process
 from flows.server import prefect_api
 from loraflow.check import dump_config, load_config
 from loraflow.config import Config
@@ -25,7 +26,7 @@ from loraflow.sweep.request import margin_of, usual_metric
 _FEWEST = 2
 
 
-@flow(name="compare", flow_run_name="{name}", persist_result=False)
+@flow(name="compare", flow_run_name="{name}", persist_result=False, on_running=[name_process])
 def compare(
     name: str,
     runs: list[str],

@@ -13,6 +13,7 @@ from prefect import Task, flow
 from prefect.artifacts import create_markdown_artifact
 
 from flows.command import run_command
+from flows.reaper import name_process
 from flows.running import run_as_task
 from flows.server import prefect_api
 from flows.stages import DataOutputs, Stages, run_data_stages
@@ -27,7 +28,7 @@ from loraflow.store import Store
 log = logging.getLogger("loraflow")
 
 
-@flow(name="data", flow_run_name="{name}", persist_result=False)
+@flow(name="data", flow_run_name="{name}", persist_result=False, on_running=[name_process])
 def data(name: str, settings: dict[str, Any]) -> tuple[DataOutputs, str]:
     """Run the data stages, log them, and return their folders and the address of the run."""
     from loraflow.tracking.data import record_data

@@ -19,6 +19,7 @@ from prefect.artifacts import create_markdown_artifact
 from flows.command import CONF, run_command
 from flows.evaluation import find_models, run_evaluation, run_page
 from flows.naming import facts_of, name_of
+from flows.reaper import name_process
 from flows.running import run_as_task
 from flows.server import prefect_api
 from flows.stages import Stages, run_data_stages
@@ -45,7 +46,7 @@ class Subject:
     adapter: str | None = None  # folder
 
 
-@flow(name="evaluate", flow_run_name="{name}", persist_result=False)
+@flow(name="evaluate", flow_run_name="{name}", persist_result=False, on_running=[name_process])
 def evaluate(
     name: str, settings: dict[str, Any], run: str | None, adapter: str | None
 ) -> "tuple[EvaluationPage, dict[str, str]]":

@@ -15,6 +15,7 @@ from flows.command import run_command
 from flows.evaluation import find_models
 from flows.naming import name_of
 from flows.pipeline import Finished, Ready, get_ready, run_experiment
+from flows.reaper import name_process
 from flows.running import run_as_task
 from flows.server import prefect_api
 from flows.stages import Stages
@@ -32,7 +33,7 @@ log = logging.getLogger("loraflow")
 NOT_LOGGED = "not yet, since its server did not answer: make sync"
 
 
-@flow(name="experiment", flow_run_name="{name}", persist_result=False)
+@flow(name="experiment", flow_run_name="{name}", persist_result=False, on_running=[name_process])
 def experiment(name: str, settings: dict[str, Any]) -> Finished:
     """Run the stages, each a task, and log the result."""
     from loraflow.evaluate.report.markdown import as_markdown

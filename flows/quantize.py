@@ -14,6 +14,7 @@ from prefect.artifacts import create_markdown_artifact
 from flows.command import run_command
 from flows.evaluation import find_models
 from flows.naming import name_of
+from flows.reaper import name_process
 from flows.running import run_as_task
 from flows.server import prefect_api
 from flows.stages import DataOutputs, Stages, run_training_stages
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from loraflow.evaluate.precision import Precision, Way
 
 
-@flow(name="quantize", flow_run_name="{name}", persist_result=False)
+@flow(name="quantize", flow_run_name="{name}", persist_result=False, on_running=[name_process])
 def quantize(name: str, settings: dict[str, Any]) -> "tuple[list[Precision], int, str]":
     """Measure every way to hold the tuned model; return the table, its rows and the MLflow run."""
     from loraflow.evaluate.precision import WAYS, compare_precisions, precision_markdown

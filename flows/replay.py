@@ -17,6 +17,7 @@ from flows.command import run_command
 from flows.evaluate import config_of_run
 from flows.evaluation import find_models, run_evaluation
 from flows.pipeline import Ready, get_ready
+from flows.reaper import name_process
 from flows.running import run_as_task
 from flows.server import prefect_api
 from flows.stages import Stages, run_training_stages
@@ -30,7 +31,7 @@ from loraflow.store import Store, make_key
 DIFFERS = 1  # exit status
 
 
-@flow(name="replay", flow_run_name="replay {run}", persist_result=False)
+@flow(name="replay", flow_run_name="replay {run}", persist_result=False, on_running=[name_process])
 def replay(run: str, settings: dict[str, Any]) -> tuple[Replay, Path]:
     """Run an experiment again in a store of its own, and compare; return what differs, and where.
 

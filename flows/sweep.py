@@ -9,13 +9,14 @@ from prefect import flow
 
 from flows.command import run_safely
 from flows.course import Course
+from flows.reaper import name_process
 from flows.runners import require_ready
 from flows.server import prefect_api
 from flows.sweep_command import command_words, read_request
 from loraflow.preflight import check_machine
 
 
-@flow(name="sweep", flow_run_name="{name}", persist_result=False)
+@flow(name="sweep", flow_run_name="{name}", persist_result=False, on_running=[name_process])
 def sweep(name: str, words: list[str]) -> None:
     """Run what is left of the sweep that `words` ask for, each trial a task, and report.
 
