@@ -21,8 +21,8 @@ from loraflow.config.nightly import GateConfig
 from loraflow.errors import UserError
 
 if TYPE_CHECKING:
-    from loraflow.promote.decision import Decision
-    from loraflow.promote.saved import Saved
+    from loraflow.promote.gate.decision import Decision
+    from loraflow.promote.gate.saved import Saved
 
 DIFFERS = 1  # exit status
 
@@ -55,8 +55,8 @@ def _take_wish() -> tuple[dict[str, str], list[str]]:
 
 
 def _run(config: Config, wish: Mapping[str, str], changes: Sequence[str]) -> None:
-    from loraflow.promote.gate import decide
-    from loraflow.promote.saved import differing
+    from loraflow.promote.gate.decide import decide
+    from loraflow.promote.gate.saved import differing
 
     saved = _read(config, wish)
     decision = decide(saved.evidence, _changed(saved.gate, changes))
@@ -67,7 +67,7 @@ def _run(config: Config, wish: Mapping[str, str], changes: Sequence[str]) -> Non
 
 
 def _read(config: Config, wish: Mapping[str, str]) -> "Saved":
-    from loraflow.promote.saved import read_decision
+    from loraflow.promote.gate.saved import read_decision
 
     if record := wish.get("record"):
         return read_decision(Path(record).expanduser())
@@ -99,7 +99,7 @@ def _show(decision: "Decision", differences: Sequence[str]) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from loraflow.promote.markdown import as_markdown
+    from loraflow.promote.gate.markdown import as_markdown
 
     console = Console()
     console.print(Markdown(as_markdown(decision)))

@@ -25,16 +25,16 @@ from loraflow.errors import PassingError, RefusedData, UserError
 from loraflow.plan.evaluation import plan_evaluation
 from loraflow.plan.experiment import make_plan
 from loraflow.preflight import check_machine
-from loraflow.promote.gate_set import GateSet, freeze_gate, read_gate
+from loraflow.promote.gate.gate_set import GateSet, freeze_gate, read_gate
 from loraflow.promote.line import Diary, Line
 from loraflow.promote.new_data import settled_fingerprint, why_nothing_new
 from loraflow.store import Store, make_key
 
 if TYPE_CHECKING:
     from loraflow.evaluate.outputs import ArmOutputs
-    from loraflow.promote.decision import Decision
-    from loraflow.promote.registry import Registry
-    from loraflow.promote.version import Version
+    from loraflow.promote.gate.decision import Decision
+    from loraflow.promote.registry.registry import Registry
+    from loraflow.promote.registry.version import Version
 
 log = logging.getLogger("loraflow")
 
@@ -97,7 +97,7 @@ class Night:
 
     @cached_property
     def _registry(self) -> "Registry":
-        from loraflow.promote.registry import Registry
+        from loraflow.promote.registry.registry import Registry
 
         return Registry(self._request.config.tracking, self._request.night.name)
 
@@ -167,7 +167,7 @@ class Night:
         return Start(key, stages.run(stages.store, key, fetch))
 
     def _note_data(self, ready: Ready, prepared: Path) -> None:
-        from loraflow.promote.gate_set import count_removed
+        from loraflow.promote.gate.gate_set import count_removed
 
         last = self._line.last_trained()
         counts = self._store.result(ready.plan.last.prepare)["counts"]
@@ -189,8 +189,8 @@ class Night:
         limit = self._request.night.drift.max_psi
 
         def work(*, out: Path) -> dict[str, Any]:
-            from loraflow.promote.drift import measure_drift
-            from loraflow.promote.drift_report import write_drift
+            from loraflow.promote.drift.measure import measure_drift
+            from loraflow.promote.drift.report import write_drift
 
             drift = measure_drift(
                 before / "train.parquet", prepared / "train.parquet", max_psi=limit
@@ -234,9 +234,9 @@ class Night:
         self, ready: Ready, gate: GateSet, done: Finished, champion: "Version | None"
     ) -> "Decision":
         """Compare the challenger with the champion, or with the base in the first night."""
-        from loraflow.promote.evidence import gather_evidence
-        from loraflow.promote.gate import decide
-        from loraflow.promote.saved import Saved, save_decision
+        from loraflow.promote.gate.decide import decide
+        from loraflow.promote.gate.evidence import gather_evidence
+        from loraflow.promote.gate.saved import Saved, save_decision
 
         challenger, card = done.outputs.tuned, done.outputs.card
         if challenger is None:
@@ -285,8 +285,8 @@ class Night:
         Killed anywhere in here, the next start comes to the same decision and goes on.
         """
         from loraflow.model.load import adapter_of, whole_model_of
-        from loraflow.promote.keep import TRAIN
-        from loraflow.promote.version import CHAMPION, REGISTERED, make_tags
+        from loraflow.promote.registry.version import CHAMPION, REGISTERED, make_tags
+        from loraflow.promote.tidy.keep import TRAIN
         from loraflow.tracking.decision import log_decision
 
         folder = whole_model_of(done.trained) or adapter_of(done.trained)

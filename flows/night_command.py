@@ -14,7 +14,7 @@ from loraflow.check import dump_config, load_config, load_sections
 from loraflow.config import Config, GateConfig, NightConfig, ScheduleConfig
 from loraflow.config.values import STRICT
 from loraflow.errors import UserError
-from loraflow.promote.check import night_faults
+from loraflow.promote.gate.check import night_faults
 from loraflow.store import Key, make_key
 from loraflow.sweep.request import margin_of, usual_metric
 

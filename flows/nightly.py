@@ -95,8 +95,8 @@ def _close(request: NightRequest, line: Line, record: NightRecord) -> None:
 
 def _show(record: NightRecord, line: Line, page: Path) -> None:
     """Show the night on the page of its flow run."""
-    from loraflow.promote.decision import Decision
-    from loraflow.promote.markdown import as_markdown
+    from loraflow.promote.gate.decision import Decision
+    from loraflow.promote.gate.markdown import as_markdown
 
     parts = [f"**{record.outcome.replace('_', ' ').capitalize()}**: {record.reason}"]
     if record.decision is not None:
@@ -108,8 +108,8 @@ def _show(record: NightRecord, line: Line, page: Path) -> None:
 
 
 def _tidy(config: Config, line: Line, name: str, budget_gib: float) -> None:
-    from loraflow.promote.keep import keep_of
-    from loraflow.promote.tidy import tidy
+    from loraflow.promote.tidy.keep import keep_of
+    from loraflow.promote.tidy.tidy import tidy
 
     tidy(config.store, budget_gib, keep_of(config.tracking, line, name))
 

@@ -18,7 +18,7 @@ from loraflow.promote.line import Line
 from loraflow.promote.record import NightRecord, write_record
 
 if TYPE_CHECKING:
-    from loraflow.promote.version import Version
+    from loraflow.promote.registry.version import Version
 
 _OWN = ("version", "reason", "by")
 
@@ -50,7 +50,7 @@ def roll_back(
     """
     from loraflow.promote.history.run import write_history
     from loraflow.promote.notify import notify
-    from loraflow.promote.registry import Registry
+    from loraflow.promote.registry.registry import Registry
 
     started = datetime.now(UTC)
     registry = Registry(request.config.tracking, request.night.name)

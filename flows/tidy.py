@@ -13,15 +13,15 @@ from loraflow.errors import UserError
 from loraflow.promote.line import Line
 
 if TYPE_CHECKING:
-    from loraflow.promote.tidy import Piece
+    from loraflow.promote.tidy.tidy import Piece
 
 _DRY_RUN = {"dry_run=true": True, "dry_run=false": False}
 
 
 def tidy_up(request: NightRequest) -> "list[Piece]":
     """Delete what is over the budget and that no night of the line needs; return it."""
-    from loraflow.promote.artifacts import weights_of_nights
-    from loraflow.promote.tidy import tidy
+    from loraflow.promote.tidy.artifacts import weights_of_nights
+    from loraflow.promote.tidy.tidy import tidy
 
     night, config = request.night, request.config
     with weights_of_nights(config.tracking, night.name) as weights:
@@ -30,8 +30,8 @@ def tidy_up(request: NightRequest) -> "list[Piece]":
 
 def look(request: NightRequest) -> "tuple[list[Piece], list[Piece]]":
     """Return what would go, and what stays."""
-    from loraflow.promote.artifacts import weights_of_nights
-    from loraflow.promote.tidy import choose, survey
+    from loraflow.promote.tidy.artifacts import weights_of_nights
+    from loraflow.promote.tidy.tidy import choose, survey
 
     night, config = request.night, request.config
     with weights_of_nights(config.tracking, night.name) as weights:
@@ -41,7 +41,7 @@ def look(request: NightRequest) -> "tuple[list[Piece], list[Piece]]":
 
 
 def _keep(request: NightRequest) -> dict[str, str]:
-    from loraflow.promote.keep import keep_of
+    from loraflow.promote.tidy.keep import keep_of
 
     night = request.night
     return keep_of(request.config.tracking, Line(night.folder, night.name), night.name)
@@ -57,7 +57,7 @@ def _run() -> None:
     if (words := night_words()) is None:
         return
     request = read_night(words)
-    from loraflow.promote.tidy_terminal import show_pieces
+    from loraflow.promote.tidy.terminal import show_pieces
 
     if is_dry:
         gone, left = look(request)

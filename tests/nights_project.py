@@ -7,7 +7,7 @@ from typing import Any
 
 from loraflow.promote.line import Line
 from loraflow.promote.record import NightRecord
-from loraflow.promote.registry import Registry
+from loraflow.promote.registry.registry import Registry
 from tests.test_flows import Project, tiny_project
 
 WORDS = ["red", "blue", "green", "seven", "winter", "summer", "river", "stone", "apple", "train"]

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from loraflow.promote.gate_set import read_gate
+from loraflow.promote.gate.gate_set import read_gate
 from tests.nights_project import Nights, chinese, good, poisoned, wrong
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -95,7 +95,7 @@ class Store:
         return final
 
     def hold(self, *keys: Key) -> None:
-        """Keep `keys` from `loraflow.promote.tidy` while this store is in use, and note the use.
+        """Keep `keys` from being tidied up while this store is in use, and note the use.
 
         That is their outputs, those that are still to be made included, and unfinished work.
         """

@@ -9,7 +9,7 @@ from typing import Any
 from mlflow import MlflowClient
 
 from loraflow.config import TrackingConfig
-from loraflow.promote.registry import Registry
+from loraflow.promote.registry.registry import Registry
 
 Work = Callable[[Registry], Any]
 
@@ -17,7 +17,7 @@ _KILLED = 137
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(  # imported once for all processes
     [
-        "loraflow.promote.registry",
+        "loraflow.promote.registry.registry",
         "mlflow.store.model_registry.sqlalchemy_workspace_store",
         "mlflow.store.tracking.sqlalchemy_workspace_store",
     ]

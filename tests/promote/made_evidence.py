@@ -11,7 +11,8 @@ from pydantic import TypeAdapter
 
 from flows.command import CONF
 from loraflow.config.nightly import GateConfig
-from loraflow.promote.decision import (
+from loraflow.promote.gate.decide import decide
+from loraflow.promote.gate.decision import (
     ArmEvidence,
     Evidence,
     GateEvidence,
@@ -19,7 +20,6 @@ from loraflow.promote.decision import (
     JudgeEvidence,
     LeakEvidence,
 )
-from loraflow.promote.gate import decide
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 KINDS = ("arithmetic", "common_sense", "knowledge", "language", "reading")

@@ -8,7 +8,7 @@ import numpy as np
 
 from loraflow.compare.statistics import Difference, Interval
 from loraflow.config.nightly import Outcome
-from loraflow.promote.decision import BASE_MODEL, Decision, Guard
+from loraflow.promote.gate.decision import BASE_MODEL, Decision, Guard
 from loraflow.promote.record import NightRecord
 
 FIRST = datetime(2026, 10, 28, 2, tzinfo=UTC)

@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM
 
 from loraflow.config import TrackingConfig
 from loraflow.model.source import BaseModel
-from loraflow.promote.registry import Registry
-from loraflow.promote.version import Version
+from loraflow.promote.registry.registry import Registry
+from loraflow.promote.registry.version import Version
 from loraflow.store import make_key
 from loraflow.tracking.result import _log_trained
 from loraflow.tracking.run import open_run

@@ -12,9 +12,9 @@ import pytest
 from flows import decide as command
 from loraflow.errors import UserError
 from loraflow.files import read_json, write_json
-from loraflow.promote.gate import decide
-from loraflow.promote.saved import DECISION, EVIDENCE, FOLDER, Saved, differing, read_decision
-from loraflow.promote.saved import save_decision as save
+from loraflow.promote.gate.decide import decide
+from loraflow.promote.gate.saved import DECISION, EVIDENCE, FOLDER, Saved, differing, read_decision
+from loraflow.promote.gate.saved import save_decision as save
 from tests.promote.made_evidence import changed, gate, night
 from tests.test_flows import ROOT
 

@@ -11,8 +11,8 @@ import pytest
 from loraflow.data.records import Record
 from loraflow.data.tables import RECORDS, Row, TableWriter
 from loraflow.errors import UserError
-from loraflow.promote.drift import FLOOR, Drift, measure_drift, psi
-from loraflow.promote.drift_report import as_markdown, drift_picture
+from loraflow.promote.drift.measure import FLOOR, Drift, measure_drift, psi
+from loraflow.promote.drift.report import as_markdown, drift_picture
 
 ENGLISH = (
     "Return the sum of all items in the list, or zero when the list is empty.",

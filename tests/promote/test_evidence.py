@@ -15,10 +15,10 @@ from loraflow.evaluate.outputs import ArmOutputs, EvaluationOutputs
 from loraflow.files import ITEMS, read_json, read_lines, write_json, write_lines
 from loraflow.model.source import find_base
 from loraflow.plan.experiment import make_plan
-from loraflow.promote.decision import BASE_MODEL, Evidence
-from loraflow.promote.evidence import gather_evidence
-from loraflow.promote.gate import decide
-from loraflow.promote.gate_set import digest_of
+from loraflow.promote.gate.decide import decide
+from loraflow.promote.gate.decision import BASE_MODEL, Evidence
+from loraflow.promote.gate.evidence import gather_evidence
+from loraflow.promote.gate.gate_set import digest_of
 from loraflow.store import Store
 from tests.conftest import composed
 from tests.promote.made_evidence import gate

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from loraflow.errors import UserError
-from loraflow.promote.decision import BASE_MODEL, Decision, Evidence
-from loraflow.promote.gate import decide, gate_faults
-from loraflow.promote.markdown import as_markdown
+from loraflow.promote.gate.decide import decide, gate_faults
+from loraflow.promote.gate.decision import BASE_MODEL, Decision, Evidence
+from loraflow.promote.gate.markdown import as_markdown
 from tests.promote.made_evidence import changed, gate, night, without
 
 NIGHTS = 120

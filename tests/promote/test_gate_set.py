@@ -9,7 +9,7 @@ import pytest
 from loraflow.data.records import Record
 from loraflow.data.tables import RECORDS, Row
 from loraflow.errors import UserError
-from loraflow.promote.gate_set import digest_of, freeze_gate, read_gate
+from loraflow.promote.gate.gate_set import digest_of, freeze_gate, read_gate
 
 
 def write_held_out(folder: Path, answers: list[str]) -> Path:

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from loraflow.promote.decision import (
+from loraflow.promote.gate.decide import decide
+from loraflow.promote.gate.decision import (
     BASE_MODEL,
     Evidence,
     GateEvidence,
     JudgeEvidence,
     LeakEvidence,
 )
-from loraflow.promote.gate import decide
-from loraflow.promote.guards import GUARDS
+from loraflow.promote.gate.guards import GUARDS
 from tests.promote.made_evidence import changed, found_by, gate, night, without
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from loraflow.promote.check import night_faults
+from loraflow.promote.gate.check import night_faults
 from tests.conftest import composed
 from tests.promote.made_evidence import gate, without
 

@@ -12,8 +12,8 @@ import pytest
 from loraflow.config import QuantizationConfig, TrackingConfig
 from loraflow.errors import UserError
 from loraflow.model.source import BaseModel
-from loraflow.promote.registry import Registry
-from loraflow.promote.version import describe, digests_of, make_tags
+from loraflow.promote.registry.registry import Registry
+from loraflow.promote.registry.version import describe, digests_of, make_tags
 from tests.promote.registered import (
     DECISION,
     Night,

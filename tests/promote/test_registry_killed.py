@@ -9,7 +9,7 @@ import pytest
 
 from loraflow.config import QuantizationConfig, TrackingConfig
 from loraflow.model.source import BaseModel
-from loraflow.promote.registry import Registry
+from loraflow.promote.registry.registry import Registry
 from tests.promote.killed import Work, promote_number, register_one, roll_back, work_until_killed
 from tests.promote.registered import Night, loads, places, register, tracking_in, train_night
 

@@ -11,7 +11,7 @@ from flows import rollback as command
 from loraflow.config import TrackingConfig
 from loraflow.model.source import BaseModel
 from loraflow.promote.line import Line
-from loraflow.promote.registry import Registry
+from loraflow.promote.registry.registry import Registry
 from tests.promote.registered import places, register, tracking_in, train_night
 from tests.test_flows import ROOT
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from loraflow.files import hash_content, read_json, write_json
-from loraflow.promote.tidy import GIB, Piece, choose, survey, tidy
+from loraflow.promote.tidy.tidy import GIB, Piece, choose, survey, tidy
 from loraflow.store import Key, Store, Summary, make_key
 
 MEGABYTE = 2**20
@@ -37,7 +37,7 @@ store.run(key, stage)
 TIDY = """
 import sys
 from pathlib import Path
-from loraflow.promote.tidy import tidy
+from loraflow.promote.tidy.tidy import tidy
 tidy(Path(sys.argv[1]), 0, {})
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loraflow.promote.tidy import GIB
+from loraflow.promote.tidy.tidy import GIB
 from loraflow.store import Store, Summary, make_key
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ import pytest
 from loraflow.config import QuantizationConfig, TrackingConfig
 from loraflow.errors import UserError
 from loraflow.model.source import BaseModel
-from loraflow.promote.artifacts import TIDIED, weights_of_nights
-from loraflow.promote.registry import Registry
-from loraflow.promote.tidy import tidy
+from loraflow.promote.registry.registry import Registry
+from loraflow.promote.tidy.artifacts import TIDIED, weights_of_nights
+from loraflow.promote.tidy.tidy import tidy
 from tests.promote.registered import Night, loads, places, register, tracking_in, train_night
 
 

@@ -22,7 +22,7 @@ from loraflow.evaluate.report.content import EvaluationPage
 from loraflow.measure import LogMetric
 from loraflow.model.source import find_base
 from loraflow.outbox import unlogged_files
-from loraflow.promote.tidy import tidy
+from loraflow.promote.tidy.tidy import tidy
 from loraflow.store import Store
 from loraflow.tracking.data import log_data
 from loraflow.tracking.record import record_experiment

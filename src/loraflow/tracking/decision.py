@@ -6,7 +6,7 @@ from mlflow.exceptions import MlflowException
 
 from loraflow.config import TrackingConfig
 from loraflow.errors import UserError
-from loraflow.promote.saved import EVIDENCE, FOLDER
+from loraflow.promote.gate.saved import EVIDENCE, FOLDER
 from loraflow.tracking.connection import connect
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from loraflow.compare.statistics import Interval
 from loraflow.config.nightly import Outcome
-from loraflow.promote.decision import BASE_MODEL, Decision
+from loraflow.promote.gate.decision import BASE_MODEL, Decision
 from loraflow.promote.record import NightRecord
 
 _log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from loraflow.evaluate.report.numbers import plain, signed, signed_span, span
 from loraflow.page.render import Filters, render_page
-from loraflow.promote.drift import TITLES
+from loraflow.promote.drift.measure import TITLES
 from loraflow.promote.history.answer import answer_of
 from loraflow.promote.history.looks import LOOKS
 from loraflow.promote.history.nights import counts_of, read_nights, took

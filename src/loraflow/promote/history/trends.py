@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from markupsafe import Markup
 
 from loraflow.evaluate.report.numbers import signed
-from loraflow.promote.decision import BASE_MODEL
-from loraflow.promote.drift import TITLES
+from loraflow.promote.drift.measure import TITLES
+from loraflow.promote.gate.decision import BASE_MODEL
 from loraflow.promote.history.looks import night_mark
 from loraflow.promote.history.nights import Night, took
 from loraflow.promote.history.timeline import Timeline

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from loraflow.errors import nearest
-from loraflow.promote.behaviour import answer_length, forgetting, old_tasks, refusals
-from loraflow.promote.decision import Evidence, Guard
-from loraflow.promote.integrity import Found, gate_set, judge, leak, same_items
-from loraflow.promote.pairs import CannotTell
+from loraflow.promote.gate.behaviour import answer_length, forgetting, old_tasks, refusals
+from loraflow.promote.gate.decision import Evidence, Guard
+from loraflow.promote.gate.integrity import Found, gate_set, judge, leak, same_items
+from loraflow.promote.gate.pairs import CannotTell
 
 Guards = Mapping[str, Mapping[str, Any] | None]
 """`gate.guards`: the parameters of each guard; None leaves it out."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from rich.console import Console
 from rich.table import Table
 
-from loraflow.promote.tidy import GIB, Piece
+from loraflow.promote.tidy.tidy import GIB, Piece
 
 _MOST = 40  # rows; the sum has all
 _WHY = {

@@ -2,7 +2,7 @@
 
 from loraflow.config import TrackingConfig
 from loraflow.promote.line import Line
-from loraflow.promote.registry import Registry
+from loraflow.promote.registry.registry import Registry
 
 TRAIN = "train"  # tag of a version: digest of the stage that trained it
 

@@ -12,7 +12,7 @@ from mlflow.entities import LoggedModel
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from loraflow.errors import UserError
-from loraflow.promote.version import digests_of
+from loraflow.promote.registry.version import digests_of
 
 
 def find_logged(client: MlflowClient, run_id: str, files: Mapping[str, str]) -> str:

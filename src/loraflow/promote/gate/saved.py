@@ -12,7 +12,7 @@ from loraflow.check import flatten
 from loraflow.config.nightly import GateConfig
 from loraflow.errors import UserError
 from loraflow.files import read_json, write_json
-from loraflow.promote.decision import Decision, Evidence
+from loraflow.promote.gate.decision import Decision, Evidence
 
 EVIDENCE, DECISION = "evidence.json", "decision.json"
 FOLDER = "decision"  # of a run's artifacts

@@ -7,9 +7,9 @@ from scipy import stats
 
 from loraflow.compare.arms import LEVEL, holm
 from loraflow.compare.statistics import paired_difference
-from loraflow.promote.decision import Evidence
-from loraflow.promote.integrity import Found
-from loraflow.promote.pairs import CannotTell, paired_numbers
+from loraflow.promote.gate.decision import Evidence
+from loraflow.promote.gate.integrity import Found
+from loraflow.promote.gate.pairs import CannotTell, paired_numbers
 
 
 def forgetting(evidence: Evidence, metric: str, *, tolerance: float, max_loss: float) -> Found:

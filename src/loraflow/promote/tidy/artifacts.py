@@ -12,7 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from loraflow.config import TrackingConfig
 from loraflow.lock import locked
-from loraflow.promote.tidy import TRASH, Piece, size_of
+from loraflow.promote.tidy.tidy import TRASH, Piece, size_of
 from loraflow.tracking.connection import connect, lock_file
 
 TIDIED = "loraflow.tidied"  # tag of a version whose weights are gone: since when

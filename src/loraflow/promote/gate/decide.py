@@ -14,9 +14,9 @@ from loraflow.compare.statistics import (
 )
 from loraflow.config.nightly import GateConfig
 from loraflow.errors import UserError, nearest
-from loraflow.promote.decision import BASE_MODEL, Decision, Evidence, Guard
-from loraflow.promote.guards import check_guards, guard_faults
-from loraflow.promote.pairs import has_value, same_ids
+from loraflow.promote.gate.decision import BASE_MODEL, Decision, Evidence, Guard
+from loraflow.promote.gate.guards import check_guards, guard_faults
+from loraflow.promote.gate.pairs import has_value, same_ids
 from loraflow.sweep.request import usual_metric
 
 _NO_DIFFERENCE = Difference(math.nan, math.nan, math.nan)

@@ -15,11 +15,11 @@ from mlflow.exceptions import MlflowException
 from loraflow.config import TrackingConfig
 from loraflow.errors import UserError
 from loraflow.lock import locked
-from loraflow.promote.adapters import fetch_whole, find_logged, link_version
-from loraflow.promote.entries import Entries
-from loraflow.promote.move import Move, make_move
-from loraflow.promote.moving import carry_out, repair
-from loraflow.promote.version import FILES, REGISTERED, Version, as_tag, digests_of
+from loraflow.promote.registry.adapters import fetch_whole, find_logged, link_version
+from loraflow.promote.registry.entries import Entries
+from loraflow.promote.registry.move import Move, make_move
+from loraflow.promote.registry.moving import carry_out, repair
+from loraflow.promote.registry.version import FILES, REGISTERED, Version, as_tag, digests_of
 from loraflow.tracking.connection import Unreachable, connect, is_outage, lock_file
 
 

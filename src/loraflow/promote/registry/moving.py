@@ -7,9 +7,9 @@ that had moved `champion`, and drops one that had not.
 
 import logging
 
-from loraflow.promote.entries import Entries
-from loraflow.promote.move import Move
-from loraflow.promote.version import (
+from loraflow.promote.registry.entries import Entries
+from loraflow.promote.registry.move import Move
+from loraflow.promote.registry.version import (
     CHAMPION,
     HISTORY,
     REGISTERED,

@@ -55,7 +55,7 @@ def tidy(
         budget_gib: of disk, for the store and `others` together
         keep: digests of the stages that have to stay, and what needs them: "the champion"; what
             they have read stays too
-        others: local files beside the store, as `loraflow.promote.artifacts` finds them
+        others: local files beside the store, as `loraflow.promote.tidy.artifacts` finds them
     """
     with locked(root.absolute() / LOCKS / "tidy"):
         pieces = survey(root, keep, others)

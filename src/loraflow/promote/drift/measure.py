@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loraflow.errors import UserError
-from loraflow.promote.drift_features import TABLES, Table, look_at, tabulate
+from loraflow.promote.drift.features import TABLES, Table, look_at, tabulate
 
 FLOOR = 1e-4  # share of a bin that is empty on one side: the logarithm of 0 is endless
 _DEALS = 500  # the largest index of so many is the noise: of six features, one night in a hundred

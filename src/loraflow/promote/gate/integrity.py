@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from loraflow.compare.metrics import METRICS
 from loraflow.evaluate.report.notes import OWN, REASONS, UNTRUSTED
-from loraflow.promote.decision import Evidence
-from loraflow.promote.pairs import has_value, same_ids
+from loraflow.promote.gate.decision import Evidence
+from loraflow.promote.gate.pairs import has_value, same_ids
 
 Found = tuple[bool, str, Mapping[str, float]]
 """Whether a guard passes, why in words, and the numbers."""

@@ -10,14 +10,14 @@ from loraflow.data.tables import count_rows, read_rows
 from loraflow.evaluate.judge.examine import read_card
 from loraflow.evaluate.outputs import ArmOutputs
 from loraflow.files import ITEMS, read_json, read_lines
-from loraflow.promote.decision import (
+from loraflow.promote.gate.decision import (
     ArmEvidence,
     Evidence,
     GateEvidence,
     JudgeEvidence,
     LeakEvidence,
 )
-from loraflow.promote.gate_set import digest_of
+from loraflow.promote.gate.gate_set import digest_of
 from loraflow.store import RESULT
 
 

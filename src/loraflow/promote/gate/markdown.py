@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from loraflow.compare.metrics import METRICS
 from loraflow.page.text import spell_unseen
-from loraflow.promote.decision import Decision, Guard
+from loraflow.promote.gate.decision import Decision, Guard
 
 _SPECIAL = re.compile(r"[\\`*\[\]<>|#]|(?<![^\W_])_|_(?![^\W_])")  # inside a word _ is a letter
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from loraflow.config import ANSWERED, Config
 from loraflow.config.nightly import GateConfig
-from loraflow.promote.gate import gate_faults
+from loraflow.promote.gate.decide import gate_faults
 
 _OF_PROBES = ("forgetting", "old_tasks")
 _OF_ANSWERS = ("refusals", "answer_length")

@@ -8,8 +8,8 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from loraflow.config import TrackingConfig
-from loraflow.promote.move import Move
-from loraflow.promote.version import Version, describe
+from loraflow.promote.registry.move import Move
+from loraflow.promote.registry.version import Version, describe
 
 _JOURNAL = "move"  # tag of the registered model while `champion` moves
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"

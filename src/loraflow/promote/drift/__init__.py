@@ -1,0 +1,1 @@
+"""How far tonight's training rows are from the last ones."""

@@ -1,0 +1,1 @@
+"""The gate: evidence on two arms, the decision, and the guards that can forbid it."""

@@ -1,0 +1,1 @@
+"""Champion, challenger and previous in MLflow's model registry, and the moves between them."""

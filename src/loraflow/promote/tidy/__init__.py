@@ -1,0 +1,1 @@
+"""Keeps local files within a disk budget; what is needed never goes."""
