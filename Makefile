@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 5000
+HOST ?= 127.0.0.1
 ARGS ?=
 RUN ?=
 RUNS ?=
@@ -41,6 +42,9 @@ decide: install  ## a night's decision again, from its record   (ARGS="record=FO
 rollback: install  ## the champion before this one in use again   (ARGS='reason="why"' or 'version=3 reason="why"')
 	@$(BIN)/python -m flows.rollback $(ARGS)
 
+tidy: install  ## keep the store within night.disk_gib; look first: ARGS="dry_run=true"
+	@$(BIN)/python -m flows.tidy $(ARGS)
+
 sync: install  ## log to MLflow what was done while its server was away
 	@$(BIN)/python -m flows.sync $(ARGS)
 
@@ -56,14 +60,11 @@ estimate: install  ## memory and time of a training, before it starts   (ARGS="K
 quant-report: install  ## the tuned model in 8 and 4 bits: memory, tokens/s, quality   (ARGS="KEY=VALUE ...")
 	@$(BIN)/python -m flows.quantize $(ARGS)
 
-ui: install  ## MLflow on http://127.0.0.1:5000: runs, metrics, answers, adapters   (PORT=...)
-	@echo "MLflow: http://127.0.0.1:$(PORT) (Ctrl-C ends it)"
-	@PYTHONWARNINGS=ignore MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-	  $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 --uvicorn-opts "--log-level warning" \
-	  --backend-store-uri sqlite:///mlruns/mlflow.db --default-artifact-root mlruns/artifacts
+ui: install  ## MLflow on http://127.0.0.1:5000: runs, metrics, answers, adapters   (PORT=... HOST=...)
+	@$(BIN)/python -m flows.ui --host $(HOST) --port $(PORT)
 
-dashboard: install  ## Prefect on http://127.0.0.1:4200: flows, stages, logs, results
-	@$(BIN)/python -m flows.server
+dashboard: install  ## Prefect on http://127.0.0.1:4200: flows, stages, logs, results   (HOST=...)
+	@$(BIN)/python -m flows.server --host $(HOST)
 
 test: install  ## the tests, without network, on all cores
 	$(BIN)/pytest -n auto --dist loadfile

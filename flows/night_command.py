@@ -94,6 +94,11 @@ def read_night(words: Sequence[str]) -> NightRequest:
     gate = replace(sections.gate, metric=metric)
     if faults := night_faults(gate, config):
         raise UserError("\n".join(faults))
+    if set("/:") & set(sections.night.name):
+        raise UserError(
+            f"night.name={sections.night.name} cannot be the name of a registered model; set "
+            "night.name=NAME without / and :"
+        )
     return NightRequest(config, gate, sections.night, sections.schedule, words)
 
 

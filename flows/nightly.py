@@ -22,7 +22,7 @@ from flows.night import Night, step
 from flows.night_command import NightRequest, night_words, read_night
 from flows.reaper import clear_way, name_process
 from flows.server import prefect_api
-from loraflow.config import Config
+from flows.tidy import tidy_up
 from loraflow.errors import UserError
 from loraflow.lock import locked
 from loraflow.promote.line import Line
@@ -90,7 +90,7 @@ def _close(request: NightRequest, line: Line, record: NightRecord) -> None:
     _show(record, line, page)
     step("tell", notify, request.night.hooks, record, page)
     if record.decision is not None:  # else what was set aside is still to be looked at
-        step("tidy", _tidy, request.config, line, request.night.name, request.night.disk_gib)
+        step("tidy", tidy_up, request)
 
 
 def _show(record: NightRecord, line: Line, page: Path) -> None:
@@ -105,13 +105,6 @@ def _show(record: NightRecord, line: Line, page: Path) -> None:
         parts.append(f"[The run in MLflow]({record.url})")
     parts.append(f"The history of all nights: [{page}]({page.as_uri()})")
     create_markdown_artifact("\n\n".join(parts), key="night", description="What the night came to")
-
-
-def _tidy(config: Config, line: Line, name: str, budget_gib: float) -> None:
-    from loraflow.promote.tidy.keep import keep_of
-    from loraflow.promote.tidy.tidy import tidy
-
-    tidy(config.store, budget_gib, keep_of(config.tracking, line, name))
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from flows.command import run_safely
 from flows.night_command import NightRequest, night_words, read_night
 from loraflow.errors import UserError
-from loraflow.promote.line import Line
 
 if TYPE_CHECKING:
     from loraflow.promote.tidy.tidy import Piece
@@ -43,8 +42,7 @@ def look(request: NightRequest) -> "tuple[list[Piece], list[Piece]]":
 def _keep(request: NightRequest) -> dict[str, str]:
     from loraflow.promote.tidy.keep import keep_of
 
-    night = request.night
-    return keep_of(request.config.tracking, Line(night.folder, night.name), night.name)
+    return keep_of(request.config.tracking, request.night.folder)
 
 
 def main() -> None:

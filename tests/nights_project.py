@@ -93,8 +93,12 @@ def good(count: int, seed: int) -> list[dict[str, str]]:
 
 
 def wrong(count: int, seed: int) -> list[dict[str, str]]:
-    """Return rows of the same task with answers that are far from right."""
-    return [{**row, "output": "§ § 0x7f ~~ %%%% ^^ 9999 §"} for row in good(count, seed)]
+    """Return rows of the same task with answers that are far from right, no two alike."""
+    draw = random.Random(seed)
+    return [
+        {**row, "output": " ".join(f"{draw.randrange(10**6):06}" for _ in range(5))}
+        for row in good(count, seed)
+    ]
 
 
 def poisoned(count: int) -> list[dict[str, str]]:

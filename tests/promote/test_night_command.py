@@ -32,6 +32,7 @@ def test_the_gate_without_answers_is_for_models_that_write_none() -> None:
         ("schedule.timezone=Asia/Shanghia", "Asia/Shanghai"),
         ("night.drift.action=ask", "night.drift.action"),
         ("adapter=none", "adapter=lora"),
+        ("night.name=a/b", "night.name=NAME"),
         ("data.split.held_out_path=x.jsonl", "gate.path"),
         ("++night.hooks={team: {on: [promotd]}}", "did you mean promoted"),
     ],

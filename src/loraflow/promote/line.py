@@ -99,5 +99,10 @@ class Line:
             self.end(killed.close("failed", reason))
 
 
+def lines_of(folder: Path) -> list[Line]:
+    """Return the lines of nights in a folder."""
+    return [Line(folder, path.parent.name) for path in sorted(folder.glob("*/records"))]
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
