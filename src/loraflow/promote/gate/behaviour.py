@@ -67,18 +67,19 @@ def refusals(evidence: Evidence, metric: str, *, tolerance: float) -> Found:
     return True, words, values
 
 
-def answer_length(evidence: Evidence, metric: str, *, max_change: float) -> Found:
-    """The mean length has not changed by more than a share, unless towards the references'."""
+def answer_length(evidence: Evidence, metric: str, *, max_times: float) -> Found:
+    """The mean length is near the champion's, or near the references' or no farther from them."""
     arms = evidence.champion.items, evidence.challenger.items
     champion, challenger = map(fmean, paired_numbers(*arms, "answer_characters"))
     wanted = fmean(paired_numbers(*arms, "reference_characters")[1])
     values = {"champion": champion, "challenger": challenger, "references": wanted}
     words = f"{champion:.0f} characters, now {challenger:.0f}, and {wanted:.0f} in the references"
-    if abs(challenger - champion) <= max_change * champion:
+    most = math.log(max(max_times, 1.0))
+    if _times(challenger, champion) <= most:
         return True, words, values
-    if _times(challenger, wanted) <= _times(champion, wanted):
-        return True, f"{words}: nearer to them", values
-    return False, f"{words}: a change of more than {max_change:.0%} away from them", values
+    if _times(challenger, wanted) <= max(most, _times(champion, wanted)):
+        return True, f"{words}: near enough to them", values
+    return False, f"{words}: more than {max_times:g} times away from both", values
 
 
 def _probes(evidence: Evidence) -> tuple[list[float], list[float]]:
