@@ -4,12 +4,13 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import hydra
+from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
@@ -74,18 +75,30 @@ def read_command(config_name: str) -> list[DictConfig]:
         composed.append(config)  # run outside Hydra, whose error report would come first
 
     sys.argv[1:] = [readable(argument) for argument in sys.argv[1:]]
-    with explained():
+    with explained(config_name):
         collect()
     return composed
 
 
+def compose_settings(config_name: str, words: Sequence[str]) -> dict[str, Any]:
+    """Return a config of `conf/` under the overrides `words`, as plain nested values.
+
+    Raises:
+        UserError: says what Hydra could not compose.
+    """
+    with explained(config_name), initialize_config_dir(str(CONF), version_base="1.3"):
+        return to_settings(compose(config_name, overrides=list(words)))
+
+
 @contextmanager
-def explained() -> Iterator[None]:
-    """Turn what Hydra says into a short error in this project's words."""
+def explained(config_name: str = "config") -> Iterator[None]:
+    """Turn what Hydra says of a config of `conf/` into a short error in this project's words."""
     try:
         yield
+    except UserError:
+        raise  # is short already
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise UserError(_explain(error)) from error
+        raise UserError(_explain(error, config_name)) from error
 
 
 def readable(argument: str) -> str:
@@ -133,19 +146,25 @@ def _plain(composed: DictConfig, *, resolve: bool) -> dict[str, Any]:
     return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=resolve))
 
 
-def _explain(error: BaseException) -> str:
+def _explain(error: BaseException, config_name: str = "config") -> str:
     """Say in this project's words what Hydra could not compose."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _unknown_choice(error.missing_cfg_file)
     message = str(error).strip().partition("\n")[0]
     if isinstance(error, ConfigCompositionException) and "Could not override" in message:
         key = message.split("'")[1]
-        return f"{key} is not a key of the config{nearest(key, known_keys())}"
+        return f"{key} is not a key of the config{nearest(key, _keys_of(config_name))}"
     if isinstance(error, InterpolationResolutionError):
         return f"{message.rpartition('interpolation: ')[2]}; set it, or choose another file"
     if not message and error.__cause__:
-        return _explain(error.__cause__)
+        return _explain(error.__cause__, config_name)
     return f"the command line cannot be read: {message}"
+
+
+def _keys_of(config_name: str) -> list[str]:
+    """Return the keys of an experiment, and those that another config has beside them."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return [*known_keys(), *flatten(_plain(compose(config_name), resolve=False))]
 
 
 def _unknown_choice(path: str) -> str:

@@ -3,11 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 
-from flows.command import CONF, explained, to_settings
+from flows.command import CONF, compose_settings, explained
 
 
 class Words:
@@ -47,8 +46,7 @@ class Composer:
     def __call__(self, sets: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the composed config in which `sets`, dotted keys and groups, have their values."""
         lines = {**self._lines, **{key: override_line(key, value) for key, value in sets.items()}}
-        with explained(), initialize_config_dir(str(CONF), version_base="1.3"):
-            return to_settings(compose("config", overrides=list(lines.values())))
+        return compose_settings("config", list(lines.values()))
 
 
 def parse_word(word: str) -> Override | None:

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from pydantic.dataclasses import dataclass as checked
 
-from flows.command import CONF, explained, read_command, readable, to_settings
+from flows.command import compose_settings, read_command, readable
 from flows.composing import Composer, Words
 from loraflow.check import dump_config, load_config, load_sections
 from loraflow.config import Config, GateConfig, NightConfig, ScheduleConfig
@@ -85,8 +84,7 @@ def read_night(words: Sequence[str]) -> NightRequest:
     Raises:
         UserError: names each key with a fault, and the fix.
     """
-    with explained(), initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = to_settings(compose("nightly", overrides=list(words)))
+    composed = compose_settings("nightly", words)
     sections = load_sections(Sections, {name: composed.pop(name) for name in _OWN})
     config = _checked(composed)
     metric = sections.gate.metric or usual_metric(config.train.task)

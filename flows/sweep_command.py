@@ -4,7 +4,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.types import (
     ChoiceSweep,
     IntervalSweep,
@@ -12,7 +11,7 @@ from hydra.core.override_parser.types import (
     RangeSweep,
 )
 
-from flows.command import CONF, explained, read_command, readable, to_settings
+from flows.command import compose_settings, read_command, readable
 from flows.composing import Composer, Words, parse_word, plain_value
 from loraflow.errors import UserError
 from loraflow.sweep.request import Request, make_request
@@ -45,8 +44,7 @@ def read_request(words: Sequence[str]) -> Request:
         for word in words
         if _is_dimension(word) and (one := parse_word(word))
     }
-    with explained(), initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = to_settings(compose("sweep", overrides=plain))
+    composed = compose_settings("sweep", plain)
     given = Words(plain, own=_OWN)
     sections = {name: dict(composed[name]) for name in _OWN}
     sections["sweep"] = _with_dimensions(sections["sweep"], given, dimensions)

@@ -29,6 +29,10 @@ def test_the_gate_without_answers_is_for_models_that_write_none() -> None:
     [
         ("gate.margin=-0.1", "gate.margin"),
         ("gate.metric=rougel", "rougeL"),
+        ("gate.margn=0.1", "gate.margn is not a key .* .did you mean gate.margin"),
+        ("gate.guards.forgeting=null", "did you mean gate.guards.forgetting"),
+        ("schedule.timezon=UTC", "did you mean schedule.timezone"),
+        ("data=file", "^data.path has no value"),
         ("schedule.timezone=Asia/Shanghia", "Asia/Shanghai"),
         ("night.drift.action=ask", "night.drift.action"),
         ("adapter=none", "adapter=lora"),

@@ -95,7 +95,7 @@ def test_lists_regexes_and_chinese_survive_composition() -> None:
     [
         (["adapter.rr=1,2"], "adapter.rr is not a key of the config .did you mean adapter.r"),
         (["adapter.r=0,4"], "trial r=0 seed=0: adapter.r=0 must be at least 1"),
-        (["sweep.sed=1"], "sweep.sed is not a key of the config"),
+        (["sweep.sed=1"], "sweep.sed is not a key of the config .did you mean sweep.seeds"),
         (["runner.workers=0"], "runner.workers=0 must be at least 1"),
         (["train.seed=1,2"], "train.seed is no dimension"),
         (["sweep.compare.metric=rouge"], "is no metric by which .*did you mean rougeL"),
