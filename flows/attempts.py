@@ -9,6 +9,7 @@ from prefect.utilities.timeout import timeout
 
 from loraflow.config.nightly import ScheduleConfig
 from loraflow.errors import PassingError, UserError
+from loraflow.tracking.reason import reason_of
 
 log = logging.getLogger("loraflow")
 
@@ -43,12 +44,9 @@ def _attempt(work: Callable[[], _Result], schedule: ScheduleConfig) -> _Result:
     for wait in [schedule.retry_minutes * 2**number for number in range(schedule.retries)]:
         try:
             return work()
-        except (UserError, TimeoutError) as error:
-            if not isinstance(error, PassingError):
+        except Exception as error:  # whatever it is, it may pass
+            if isinstance(error, UserError) and not isinstance(error, PassingError):
                 raise  # the same again
-            log.warning("again in %g minutes: %s", wait, error)
-            time.sleep(wait * 60)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it may pass
-            log.warning("again in %g minutes, after %s: %.300s", wait, type(error).__name__, error)
+            log.warning("again in %g minutes: %s", wait, reason_of(error))
             time.sleep(wait * 60)
     return work()

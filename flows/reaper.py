@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -113,7 +114,8 @@ def _stop(run: FlowRun, process: str) -> None:
     host, _, rest = process.partition(" ")
     if host == socket.gethostname():
         log.warning("stopping the Prefect run %s, which is to be cancelled", run.name)
-        os.kill(int(rest.partition(" ")[0]), signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(int(rest.partition(" ")[0]), signal.SIGTERM)
 
 
 def _is_starting(run: FlowRun) -> bool:

@@ -48,6 +48,12 @@ def test_fault_that_stays_is_raised_in_the_end() -> None:
     assert work.calls == 3
 
 
+def test_a_server_that_answers_too_late_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+    work = Work(TimeoutError("http://ann:moonlight@host did not answer"))
+    assert attempt(work, SCHEDULE) == "done"
+    assert "moonlight" not in caplog.text
+
+
 def test_wait_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
     monkeypatch.setattr(time, "sleep", waited.append)

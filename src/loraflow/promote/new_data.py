@@ -15,7 +15,7 @@ log = logging.getLogger("loraflow")
 
 _MOST_WAITS = 10
 _DECIDED = {  # what a night that ended so says of data that have not changed since
-    "promoted": "the champion was trained on these data",
+    "promoted": "a challenger was trained on these data, and promoted",
     "kept": "a challenger was trained on these data, and the champion was kept",
     "stopped": "these data were refused",
 }

@@ -127,15 +127,6 @@ _STEPS: Mapping[str, Sequence[str]] = {
 }
 
 
-def _streak(nights: Sequence[Night]) -> int:
-    count = 0
-    for night in reversed(nights):
-        if not night.is_red:
-            break
-        count += 1
-    return count
-
-
 def _tiles(nights: Sequence[Night]) -> Iterator[Tile]:
     last, since = nights[-1], reign(nights)
     if last.score is not None and last.scale is not None:
