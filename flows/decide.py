@@ -5,7 +5,6 @@ python -m flows.decide run=MLFLOW_RUN_ID
 """
 
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -74,8 +73,7 @@ def _read(config: Config, wish: Mapping[str, str]) -> "Saved":
     if run := wish.get("run"):
         from loraflow.tracking.decision import fetch_decision
 
-        with tempfile.TemporaryDirectory() as scratch:
-            return read_decision(fetch_decision(config.tracking, run, out=Path(scratch)))
+        return fetch_decision(config.tracking, run)
     raise UserError(
         "neither record= nor run= says which decision; make decide "
         'ARGS="record=FOLDER" or ARGS="run=RUN_ID"'

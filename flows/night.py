@@ -1,7 +1,7 @@
 """What a night does, in order: look, prepare, measure drift, train, compare, decide, promote."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
@@ -28,6 +28,7 @@ from loraflow.preflight import check_machine
 from loraflow.promote.gate.gate_set import GateSet, freeze_gate, read_gate
 from loraflow.promote.line import Diary, Line
 from loraflow.promote.new_data import settled_fingerprint, why_nothing_new
+from loraflow.promote.registry.version import digests_of
 from loraflow.store import Store, make_key
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ log = logging.getLogger("loraflow")
 
 Ended = tuple[Outcome, str]
 """How a night ends, and why."""
+
+_MOVES: Sequence[Outcome] = ("promoted", "rolled_back")  # after which a version is champion
 
 _Result = TypeVar("_Result")
 
@@ -83,6 +86,8 @@ class Night:
             return "stopped", drifted
         done = self._train(ready)
         champion = self._registry.champion()
+        if champion is not None and champion.files == digests_of(_weights_of(done)):
+            return self._champion_again(champion)
         decision = step("decide", self._decide, ready, gate, done, champion)
         step("promote" if decision.promote else "keep", self._settle, ready, done, decision)
         return "promoted" if decision.promote else "kept", decision.sentence
@@ -284,14 +289,10 @@ class Night:
 
         Killed anywhere in here, the next start comes to the same decision and goes on.
         """
-        from loraflow.model.load import adapter_of, whole_model_of
         from loraflow.promote.registry.version import CHAMPION, REGISTERED, make_tags
         from loraflow.promote.tidy.keep import TRAIN
         from loraflow.tracking.decision import log_decision
 
-        folder = whole_model_of(done.trained) or adapter_of(done.trained)
-        if folder is None:
-            raise ValueError(f"{done.trained} holds nothing that was trained")
         plan, tracking = ready.plan, self._request.config.tracking
         log_decision(tracking, done.run_id, self._line.decision(self._diary.id), self._drift)
         tags = make_tags(
@@ -301,7 +302,7 @@ class Night:
             config=self._request.settings.digest,
         )
         version = self._registry.register(
-            done.run_id, folder, {**tags, TRAIN: plan.last.train.digest}
+            done.run_id, _weights_of(done), {**tags, TRAIN: plan.last.train.digest}
         )
         self._diary.version = version.number
         if decision.promote and version.state not in (REGISTERED, CHAMPION):
@@ -320,6 +321,31 @@ class Night:
             self._registry.promote(version, by=self._diary.by, reason=decision.sentence)
             self._diary.champion = version.number
         self._line.note(self._diary)
+
+    def _champion_again(self, champion: "Version") -> Ended:
+        """End a night whose challenger is the champion: compared with itself it could only lose.
+
+        What a night that was killed behind its promotion left unrecorded, this one records.
+        """
+        from loraflow.tracking.decision import fetch_decision
+
+        number = self._diary.version = self._diary.champion = champion.number
+        nights = self._line.nights()
+        if any(one.version == number for one in nights if one.outcome in _MOVES):
+            return "kept", f"the same weights came out as those of version {number}, the champion"
+        decision = fetch_decision(self._request.config.tracking, champion.run_id).decision
+        self._diary.decision = decision.as_dict()
+        return "promoted", decision.sentence
+
+
+def _weights_of(done: Finished) -> Path:
+    """Return what a version holds: the adapter, or the model if all of it was trained."""
+    from loraflow.model.load import adapter_of, whole_model_of
+
+    folder = whole_model_of(done.trained) or adapter_of(done.trained)
+    if folder is None:
+        raise ValueError(f"{done.trained} holds nothing that was trained")
+    return folder
 
 
 def _on_gate(config: Config, gate: GateSet) -> Config:

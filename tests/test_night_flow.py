@@ -1,6 +1,7 @@
 """Nights as a user starts them: seven of them on the tiny model, one after another."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -10,7 +11,8 @@ import psutil
 import pytest
 
 from loraflow.promote.gate.gate_set import read_gate
-from tests.nights_project import Nights, chinese, good, poisoned, wrong
+from loraflow.promote.registry.registry import Registry
+from tests.nights_project import Nights, chinese, good, poisoned, tracking_of, wrong
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -50,6 +52,26 @@ def test_wrong_words_are_a_short_error_and_no_night(nights: Nights) -> None:
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert len(nights.line.nights()) == before
+
+
+@pytest.mark.slow
+def test_champion_is_not_compared_with_itself(tiny_folder: Path, tmp_path: Path) -> None:
+    nights = Nights(tiny_folder, tmp_path)
+    nights.write("day1.jsonl", good(120, seed=1))
+    assert ended(nights) == ("promoted", 1)
+    sentence = nights.last().reason
+
+    assert ended(nights, "night.drift.action=stop") == ("kept", 1)
+    assert "the same weights" in nights.last().reason
+    champion = Registry(tracking_of(nights.project.folder), "tiny").champion()
+    assert champion is not None
+    assert champion.tags["sentence"] == sentence
+
+    shutil.rmtree(nights.line.records)  # as if killed behind the promotion, unrecorded
+    assert ended(nights) == ("promoted", 1)
+    last = nights.last()
+    assert (last.version, last.reason) == (1, sentence)
+    assert last.decision is not None
 
 
 @pytest.mark.slow
