@@ -47,6 +47,14 @@ def run_safely(body: Callable[[], None]) -> None:
         sys.exit("\nstopped; the same command goes on after the last finished stage")
 
 
+def shows_help(text: str | None) -> bool:
+    """Show `text`, if the command line asks what a command with words of its own does."""
+    is_asked = bool({"--help", "-h"} & set(sys.argv[1:]))
+    if is_asked:
+        sys.stdout.write(f"{text}\n")
+    return is_asked
+
+
 def set_environment() -> None:
     """Set what libraries read when they are first imported, unless the user has.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from flows.command import CONF, explained, run_command
+from flows.command import CONF, explained, run_command, shows_help
 from loraflow.check import load_sections
 from loraflow.config import Config
 from loraflow.config.nightly import GateConfig
@@ -33,6 +33,8 @@ class _Sections:
 
 def main() -> None:
     """Read the command line, decide again, show it; exit with 1 if it is not what was recorded."""
+    if shows_help(__doc__):
+        return
     wish, changes = _take_wish()
     run_command(lambda config: _run(config, wish, changes))
 

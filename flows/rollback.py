@@ -4,18 +4,17 @@ python -m flows.rollback reason="worse on support tickets"
 python -m flows.rollback version=3 reason="..." [by=ann] [night.name=support-tickets]
 """
 
-import getpass
 import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from flows.command import readable, run_safely
+from flows.command import readable, run_safely, shows_help
 from flows.night_command import NightRequest, read_night
 from loraflow.errors import UserError
 from loraflow.promote.line import Line
-from loraflow.promote.record import NightRecord, write_record
+from loraflow.promote.record import NightRecord, user_name, write_record
 
 if TYPE_CHECKING:
     from loraflow.promote.registry.version import Version
@@ -25,7 +24,8 @@ _OWN = ("version", "reason", "by")
 
 def main() -> None:
     """Read the command line, roll back, say what is in use now."""
-    run_safely(lambda: _run(sys.argv[1:]))
+    if not shows_help(__doc__):
+        run_safely(lambda: _run(sys.argv[1:]))
 
 
 def _run(words: Sequence[str]) -> None:
@@ -35,7 +35,7 @@ def _run(words: Sequence[str]) -> None:
     rest = [readable(word) for word in words if word.partition("=")[0] not in _OWN]
     request = read_night(rest)
     record, start = roll_back(
-        request, to=_number(wish.get("version")), by=wish.get("by") or _user(), reason=reason
+        request, to=_number(wish.get("version")), by=wish.get("by") or user_name(), reason=reason
     )
     _show(request, record, start)
 
@@ -84,13 +84,6 @@ def _number(text: str | None) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise UserError(f"version={text} is no number of a version; make ui shows them: version=3")
     return int(text)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return f"user {os.getuid()}"
 
 
 def _show(request: NightRequest, record: NightRecord, start: "Version | None") -> None:

@@ -159,3 +159,11 @@ def test_a_record_is_json_that_any_program_reads(record: Path) -> None:
     assert set(values["difference"]) == {"mean", "low", "high"}
     write_json(record / "copy.json", values)
     assert read_json(record / "copy.json") == values
+
+
+def test_help_says_which_words_there_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, shown = run(monkeypatch, capsys, "--help")
+    assert status == 0
+    assert "run=MLFLOW_RUN_ID" in shown

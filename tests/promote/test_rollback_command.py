@@ -125,3 +125,11 @@ def test_what_cannot_be_done_is_said_without_a_traceback(
     assert (status, "Traceback" in shown) == (2, False)
     assert message in shown
     assert not (tmp_path / "nights").exists()
+
+
+def test_help_says_which_words_there_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, shown = run(monkeypatch, capsys, "--help")
+    assert status == 0
+    assert "version=3 reason=" in shown

@@ -1,5 +1,6 @@
 """What a night leaves behind: one JSON file, from which the history of nights is drawn."""
 
+import getpass
 import logging
 import os
 from collections.abc import Mapping
@@ -34,6 +35,14 @@ class NightRecord:
     run_id: str  # of MLflow; "" when there was none
     url: str  # of that run
     by: str  # who: a user's name, or "schedule"
+
+
+def user_name() -> str:
+    """Return who starts this process, as records say `by` whom."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"user {os.getuid()}"
 
 
 def write_record(folder: Path, record: NightRecord) -> Path:
