@@ -1,5 +1,6 @@
 """The command line of a night: an experiment, and what the night does around it."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +18,7 @@ from loraflow.promote.gate.check import night_faults
 from loraflow.store import Key, make_key
 from loraflow.sweep.request import margin_of, usual_metric
 
+_NAME = re.compile(r"\w[\w.-]*")
 _OWN = ("gate", "night", "schedule")  # sections that an experiment does not have
 
 
@@ -92,10 +94,10 @@ def read_night(words: Sequence[str]) -> NightRequest:
     gate = replace(sections.gate, metric=metric)
     if faults := night_faults(gate, config):
         raise UserError("\n".join(faults))
-    if set("/:") & set(sections.night.name):
+    if not _NAME.fullmatch(sections.night.name):
         raise UserError(
-            f"night.name={sections.night.name} cannot be the name of a registered model; set "
-            "night.name=NAME without / and :"
+            f"night.name={sections.night.name} cannot be the name of a registered model and of a "
+            "folder; set night.name=NAME, of letters, digits, -, _ and ."
         )
     return NightRequest(config, gate, sections.night, sections.schedule, words)
 

@@ -37,6 +37,8 @@ def test_the_gate_without_answers_is_for_models_that_write_none() -> None:
         ("night.drift.action=ask", "night.drift.action"),
         ("adapter=none", "adapter=lora"),
         ("night.name=a/b", "night.name=NAME"),
+        ("night.name=..", "night.name=NAME"),
+        ('night.name="two words"', "night.name=NAME"),
         ("data.split.held_out_path=x.jsonl", "gate.path"),
         ("++night.hooks={team: {on: [promotd]}}", "did you mean promoted"),
     ],

@@ -1,7 +1,6 @@
 """A line of nights: the folder of its gate set, its records, its decisions and its history."""
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -40,7 +39,7 @@ class Line:
 
     def __init__(self, folder: Path, name: str) -> None:
         """Keep the line `name` below `folder`; made by its first night."""
-        self.folder = folder.absolute() / re.sub(r"[^\w.-]+", "-", name)
+        self.folder = folder.absolute() / name
         self.gate = self.folder / "gate"
         self.records = self.folder / "records"
         self.history = self.folder / "history.html"
