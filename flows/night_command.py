@@ -14,9 +14,7 @@ from loraflow.check import dump_config, load_config, load_sections
 from loraflow.config import Config, GateConfig, NightConfig, ScheduleConfig
 from loraflow.config.values import STRICT
 from loraflow.errors import UserError
-from loraflow.promote.gate.check import night_faults
 from loraflow.store import Key, make_key
-from loraflow.sweep.request import margin_of, usual_metric
 
 _NAME = re.compile(r"\w[\w.-]*")
 _OWN = ("gate", "night", "schedule")  # sections that an experiment does not have
@@ -86,6 +84,9 @@ def read_night(words: Sequence[str]) -> NightRequest:
     Raises:
         UserError: names each key with a fault, and the fix.
     """
+    from loraflow.promote.gate.check import night_faults
+    from loraflow.sweep.request import margin_of, usual_metric
+
     composed = compose_settings("nightly", words)
     sections = load_sections(Sections, {name: composed.pop(name) for name in _OWN})
     config = _checked(composed)

@@ -4,7 +4,6 @@ python -m flows.nightly data=file data.path=data/tickets night.name=tickets
 python -m flows.nightly                      # the same data as last night: ends as Skipped
 """
 
-import getpass
 import logging
 import os
 import sys
@@ -18,16 +17,14 @@ from prefect.states import Completed, Failed
 
 from flows.attempts import attempt
 from flows.command import readable, run_safely, set_environment
-from flows.night import Night, step
 from flows.night_command import NightRequest, night_words, read_night
 from flows.reaper import clear_way, name_process
 from flows.server import prefect_api
-from flows.tidy import tidy_up
 from loraflow.errors import UserError
 from loraflow.lock import locked
 from loraflow.promote.line import Line
-from loraflow.promote.notify import notify
-from loraflow.promote.record import NightRecord
+from loraflow.promote.record import NightRecord, user_name
+from loraflow.tracking.reason import reason_of
 
 log = logging.getLogger("loraflow")
 
@@ -50,9 +47,9 @@ def nightly(words: list[str] | None = None) -> State[NightRecord | None]:
     clear_way()
     try:
         request = read_night([readable(word) for word in words or []])
-        record = run_night(request, by="schedule" if runtime.deployment.id else getpass.getuser())
+        record = run_night(request, by="schedule" if runtime.deployment.id else user_name())
     except UserError as error:
-        return Failed(message=str(error))
+        return Failed(message=reason_of(error))  # an address may hold a password
     name = record.outcome.replace("_", " ").capitalize()
     state = Failed if record.outcome == "stopped" else Completed
     return state(name=name, message=record.reason, data=record)
@@ -64,11 +61,13 @@ def run_night(request: NightRequest, *, by: str) -> NightRecord:
     Raises:
         Exception: whatever made it fail, once that is recorded and told.
     """
-    from loraflow.tracking.reason import reason_of
+    from flows.night import Night
 
     line = Line(request.night.folder, request.night.name)
     line.folder.mkdir(parents=True, exist_ok=True)
     with locked(line.lock):
+        if killed := line.bury():
+            _tell(request, killed, None)
         diary = line.begin(by)
         log.info("night %s of %s", diary.id, request.night.name)
         try:
@@ -83,14 +82,26 @@ def run_night(request: NightRequest, *, by: str) -> NightRecord:
 
 def _close(request: NightRequest, line: Line, record: NightRecord) -> None:
     """Keep the record, draw the history, show it, tell people, and tidy up."""
+    from flows.night import step
+    from flows.tidy import tidy_up
     from loraflow.promote.history.run import write_history
 
     line.end(record)
     page = write_history(line.nights(), line.folder)
     _show(record, line, page)
-    step("tell", notify, request.night.hooks, record, page)
+    _tell(request, record, page)
     if record.decision is not None:  # else what was set aside is still to be looked at
-        step("tidy", tidy_up, request)
+        try:
+            step("tidy", tidy_up, request)
+        except UserError as error:  # the night has come to its end all the same
+            log.warning("nothing was tidied up: %s", error)
+
+
+def _tell(request: NightRequest, record: NightRecord, page: Path | None) -> None:
+    from flows.night import step
+    from loraflow.promote.notify import notify
+
+    step("tell", notify, request.night.hooks, record, page)
 
 
 def _show(record: NightRecord, line: Line, page: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from loraflow.promote.line import Line
 from loraflow.promote.record import NightRecord, read_records, write_record
 
 NIGHT = NightRecord(
@@ -93,3 +94,21 @@ def test_a_reason_with_half_a_surrogate_is_written(tmp_path: Path) -> None:
     """Errors quote data; the record must be written all the same."""
     write_record(tmp_path, replace(NIGHT, reason="row '\ud83d' fails"))
     assert read_records(tmp_path)[0].reason == r"row '\ud83d' fails"
+
+
+def test_a_night_that_was_killed_is_recorded_as_failed_once(tmp_path: Path) -> None:
+    line = Line(tmp_path, "tickets")
+    assert line.bury() is None
+    killed = line.begin("ann")
+    killed.data["rows"] = 90
+    line.note(killed)
+    found = line.bury()
+    assert found is not None
+    assert (found.id, found.outcome, found.data, found.by) == (
+        killed.id,
+        "failed",
+        {"rows": 90},
+        "ann",
+    )
+    assert line.nights() == [found]
+    assert line.bury() is None

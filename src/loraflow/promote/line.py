@@ -70,9 +70,17 @@ class Line:
             now = last + timedelta(seconds=1)
         return now.strftime(_ID)
 
+    def bury(self) -> NightRecord | None:
+        """Keep a record of the night before as failed, if it was killed, and return it."""
+        if not self._diary.is_file():
+            return None
+        reason = "killed before it came to a decision; the next night goes on from there"
+        record = Diary(**read_json(self._diary)).close("failed", reason)
+        self.end(record)
+        return record
+
     def begin(self, by: str) -> Diary:
-        """Begin a night; the one before, if it was killed, gets its record as failed."""
-        self._bury()
+        """Begin a night, behind `bury`."""
         nights = self.nights()
         champion = nights[-1].champion if nights else None
         diary = Diary(self.next_id(), _now(), by, champion=champion)
@@ -90,12 +98,6 @@ class Line:
         """Keep the record of a night, or of a rollback."""
         write_record(self.records, record)
         self._diary.unlink(missing_ok=True)
-
-    def _bury(self) -> None:
-        if self._diary.is_file():
-            killed = Diary(**read_json(self._diary))
-            reason = "killed before it came to a decision; the next night goes on from there"
-            self.end(killed.close("failed", reason))
 
 
 def lines_of(folder: Path) -> list[Line]:
