@@ -65,8 +65,10 @@ class Line:
 
     def next_id(self) -> str:
         """Return now as the id of a record: later than all before, whatever the clock says."""
-        now, nights = datetime.now(UTC).replace(microsecond=0), self.nights()
-        if nights and (last := datetime.strptime(nights[-1].id, _ID).replace(tzinfo=UTC)) >= now:
+        now, ids = datetime.now(UTC).replace(microsecond=0), [one.id for one in self.nights()]
+        if self._diary.is_file():  # a night under way, whose record is still to come
+            ids.append(read_json(self._diary)["id"])
+        if ids and (last := datetime.strptime(max(ids), _ID).replace(tzinfo=UTC)) >= now:
             now = last + timedelta(seconds=1)
         return now.strftime(_ID)
 
