@@ -312,13 +312,9 @@ class Night:
                 f"ARGS='version={version.number} reason=...' does"
             )
         if decision.promote:
-            champion = self._registry.champion()
-            if (champion and champion.number) not in (self._diary.champion, version.number):
-                raise PassingError(
-                    f"the champion of {self._registry.name} was moved while the challenger was "
-                    "measured against another one; it is measured again"
-                )
-            self._registry.promote(version, by=self._diary.by, reason=decision.sentence)
+            self._registry.promote(
+                version, by=self._diary.by, reason=decision.sentence, over=self._diary.champion
+            )
             self._diary.champion = version.number
         self._line.note(self._diary)
 

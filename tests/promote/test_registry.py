@@ -10,7 +10,7 @@ import mlflow
 import pytest
 
 from loraflow.config import QuantizationConfig, TrackingConfig
-from loraflow.errors import UserError
+from loraflow.errors import PassingError, UserError
 from loraflow.model.source import BaseModel
 from loraflow.promote.registry.registry import Registry
 from loraflow.promote.registry.version import describe, digests_of, make_tags
@@ -230,6 +230,20 @@ def test_two_promotions_at_once_take_turns(
     for thread in threads:
         thread.join()
     assert places(registry) in {(2, 3, None), (3, 2, None)}
+
+
+def test_no_other_champion_is_replaced_than_the_one_that_was_measured(
+    registry: Registry, nights: list[Night]
+) -> None:
+    promoted(registry, *nights[:2])
+    version = register(registry, nights[2])
+    registry.rollback(by="ann", reason="worse")
+    for over in (2, None):
+        with pytest.raises(PassingError, match="was moved while the challenger was measured"):
+            registry.promote(version, by="schedule", reason="better", over=over)
+    assert places(registry) == (1, None, 3)
+    registry.promote(version, by="schedule", reason="better", over=1)
+    assert places(registry) == (3, 1, None)
 
 
 def test_move_by_another_machine_is_noticed(

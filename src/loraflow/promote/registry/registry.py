@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 from mlflow.exceptions import MlflowException
 
 from loraflow.config import TrackingConfig
-from loraflow.errors import UserError
+from loraflow.errors import PassingError, UserError
 from loraflow.lock import locked
 from loraflow.promote.registry.adapters import fetch_whole, find_logged, link_version
 from loraflow.promote.registry.entries import Entries
@@ -21,6 +22,8 @@ from loraflow.promote.registry.move import Move, make_move
 from loraflow.promote.registry.moving import carry_out, repair
 from loraflow.promote.registry.version import FILES, REGISTERED, Version, as_tag, digests_of
 from loraflow.tracking.connection import Unreachable, connect, is_outage, lock_file
+
+Anyone = Literal["anyone"]
 
 
 class Registry:
@@ -84,10 +87,19 @@ class Registry:
                 self._entries.point("challenger", version.number)
             return self._entries.describe(version.number)
 
-    def promote(self, version: Version, *, by: str, reason: str) -> Version:
+    def promote(
+        self, version: Version, *, by: str, reason: str, over: int | Anyone | None = "anyone"
+    ) -> Version:
         """Make a version champion that never was; `previous` is the one it replaces.
 
+        Args:
+            version: what `register` returned
+            by: who does it
+            reason: why
+            over: the champion that it was measured against; None: there was none
+
         Raises:
+            PassingError: if another one than `over` is champion by now.
             UserError: if it has been champion before, or its adapter is not whole.
         """
         with self._writing():
@@ -102,6 +114,11 @@ class Registry:
                     f'make rollback ARGS="version={version.number}"'
                 )
             start = None if champion is None else champion.number
+            if over not in ("anyone", start):
+                raise PassingError(
+                    f"the champion of {self.name} was moved while the challenger was measured "
+                    "against another one; it is measured again"
+                )
             return self._move(make_move("promotion", start, version.number, by=by, reason=reason))
 
     def rollback(self, *, by: str, reason: str, to: int | None = None) -> Version:
