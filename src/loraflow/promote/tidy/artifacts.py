@@ -9,11 +9,12 @@ from urllib.request import url2pathname
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 
 from loraflow.config import TrackingConfig
 from loraflow.lock import locked
 from loraflow.promote.tidy.tidy import TRASH, Piece, size_of
-from loraflow.tracking.connection import connect, lock_file
+from loraflow.tracking.connection import Unreachable, connect, lock_file
 
 TIDIED = "loraflow.tidied"  # tag of a version whose weights are gone: since when
 
@@ -28,25 +29,30 @@ def weights_of_nights(tracking: TrackingConfig, name: str) -> Iterator[list[Piec
     gone are tagged so.
 
     Raises:
-        UserError: if MLflow does not answer.
+        Unreachable: if MLflow does not answer.
     """
     client, _ = connect(tracking)
-    with locked(lock_file(tracking, "registry")):
-        aliases = _aliases(client)
-        found = [
-            (version, folder)
-            for version in client.search_model_versions(f"name='{name}'")
-            if (folder := _folder(client, version)) is not None
-        ]
-        yield [
-            piece
-            for version, folder in found
-            for piece in _pieces(version, folder, aliases.get(version.source, ""))
-        ]
-        for version, folder in found:
-            if not folder.exists() and TIDIED not in version.tags:
-                now = datetime.now(UTC).isoformat(timespec="seconds")
-                client.set_model_version_tag(name, version.version, TIDIED, now)
+    try:
+        with locked(lock_file(tracking, "registry")):
+            aliases = _aliases(client)
+            found = [
+                (version, folder)
+                for version in client.search_model_versions(f"name='{name}'")
+                if (folder := _folder(client, version)) is not None
+            ]
+            yield [
+                piece
+                for version, folder in found
+                for piece in _pieces(version, folder, aliases.get(version.source, ""))
+            ]
+            for version, folder in found:
+                if not folder.exists() and TIDIED not in version.tags:
+                    now = datetime.now(UTC).isoformat(timespec="seconds")
+                    client.set_model_version_tag(name, version.version, TIDIED, now)
+    except MlflowException as error:
+        raise Unreachable(
+            f"tracking.uri={tracking.uri}: the model registry does not answer: {str(error)[:200]}"
+        ) from error
 
 
 def _aliases(client: MlflowClient) -> dict[str | None, str]:
