@@ -26,7 +26,7 @@ from loraflow.plan.evaluation import plan_evaluation
 from loraflow.plan.experiment import make_plan
 from loraflow.preflight import check_machine
 from loraflow.promote.gate.gate_set import GateSet, freeze_gate, read_gate
-from loraflow.promote.line import Diary, Line
+from loraflow.promote.line import Diary, Line, has_promoted
 from loraflow.promote.new_data import settled_fingerprint, why_nothing_new
 from loraflow.promote.registry.version import digests_of
 from loraflow.store import Store, make_key
@@ -66,7 +66,10 @@ class Night:
 
     def run(self) -> Ended:
         """Do all that is left of the night."""
-        self._catch_up()
+        champion = self._catch_up()
+        if champion is not None and has_promoted(self._diary, champion.run_id):
+            self._diary.version = champion.number
+            return "promoted", (self._diary.decision or {})["sentence"]
         self._request = self._as_recommended()
         if why := step("look for new data", self._look):
             return "skipped", why
@@ -92,13 +95,22 @@ class Night:
         step("promote" if decision.promote else "keep", self._settle, ready, done, decision)
         return "promoted" if decision.promote else "kept", decision.sentence
 
-    def _catch_up(self) -> None:
-        """Log what MLflow missed, and finish a promotion that was killed, if it is there now."""
+    def _catch_up(self) -> "Version | None":
+        """Log what MLflow missed, finish a promotion that was cut short, return the champion.
+
+        None: there is none yet, or MLflow is away.
+        """
         sync(self._store.root)
         try:
             self._registry.repair()
+            champion = self._registry.champion()
         except PassingError as error:
             log.warning("the night goes on without MLflow for now: %s", error)
+            return None
+        self._diary.champion = None if champion is None else champion.number
+        if champion is not None:
+            self._line.acknowledge(champion.number, champion.run_id)
+        return champion
 
     @cached_property
     def _registry(self) -> "Registry":

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,19 @@ class Line:
         """Keep the record of a night, or of a rollback."""
         write_record(self.records, record)
         self._diary.unlink(missing_ok=True)
+
+    def acknowledge(self, champion: int, run_id: str) -> None:
+        """Let the last night stand as promoted, if it was cut short between that and its record."""
+        for last in self.nights()[-1:]:
+            if last.outcome == "failed" and has_promoted(last, run_id):
+                sentence = (last.decision or {})["sentence"]
+                known = replace(last, outcome="promoted", reason=sentence, version=champion)
+                write_record(self.records, replace(known, champion=champion))
+
+
+def has_promoted(night: Diary | NightRecord, champion: str) -> bool:
+    """Tell whether the night decided to promote what it trained, which is the champion's run."""
+    return night.run_id == champion and bool((night.decision or {}).get("promote"))
 
 
 def lines_of(folder: Path) -> list[Line]:
