@@ -75,6 +75,7 @@ class Night:
             return "skipped", why
         try:
             check_machine(self._request.config)
+            self._sweep_if_due()
             base, judge = find_models(self._request.config)
             stages = Stages(self._store, base, run_as_task)
             gate = self._gate(stages)
@@ -119,16 +120,30 @@ class Night:
         return Registry(self._request.config.tracking, self._request.night.name)
 
     def _as_recommended(self) -> NightRequest:
-        """Return the request with what a sweep recommends, which on some days comes first."""
+        """Return the request with what the last sweep recommends, if it is to go by that."""
         from loraflow.tracking.recommended import fetch_recommended
 
         request, night = self._request, self._request.night
-        today = datetime.now(ZoneInfo(request.schedule.timezone)).strftime("%A").lower()
-        if today in night.sweep_on:
-            self._sweep(request)
         if night.settings == "config" and not night.sweep_on:
             return request
-        return request.with_words(fetch_recommended(request.config))
+        recommended = fetch_recommended(request.config)
+        if night.settings == "sweep" and not recommended:
+            raise UserError(
+                f"night.settings=sweep: no sweep over {request.config.model.name} has recommended "
+                "anything; run make sweep first, or set night.settings=config"
+            )
+        return request.with_words(recommended)
+
+    def _sweep_if_due(self) -> None:
+        """Sweep first on the days that are for it, and go by what that recommends."""
+        request = self._request
+        today = datetime.now(ZoneInfo(request.schedule.timezone)).strftime("%A").lower()
+        if today not in request.night.sweep_on:
+            return
+        self._sweep(request)
+        self._request = self._as_recommended()
+        self._diary.data["settings"] = self._request.settings.digest
+        self._line.note(self._diary)
 
     def _sweep(self, request: NightRequest) -> None:
         from flows.sweep import sweep

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from loraflow.config import Config
-from loraflow.errors import UserError
 from loraflow.tracking.connection import connect
 from loraflow.tracking.run import Run
 
@@ -20,8 +19,7 @@ def record_recommended(run: Run, sets: Mapping[str, Any]) -> None:
 def fetch_recommended(config: Config) -> dict[str, Any]:
     """Return what the newest sweep over this base model recommends: keys and their values.
 
-    Raises:
-        UserError: if no sweep does.
+    Nothing, if no sweep has recommended any.
     """
     client, experiment = connect(config.tracking)
     name = config.model.name.replace("'", "\\'")
@@ -31,10 +29,5 @@ def fetch_recommended(config: Config) -> dict[str, Any]:
         order_by=["attributes.start_time DESC"],
         max_results=1,
     )
-    if not newest:
-        raise UserError(
-            f"night.settings=sweep: no sweep over {config.model.name} has recommended anything; "
-            "run make sweep first, or set night.settings=config"
-        )
-    found: dict[str, Any] = json.loads(newest[0].data.tags[_TAG])
+    found: dict[str, Any] = json.loads(newest[0].data.tags[_TAG]) if newest else {}
     return found

@@ -1,0 +1,64 @@
+"""Nights that go by what a sweep recommends, or sweep first."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from flows.night import Night
+from flows.night_command import read_night
+from loraflow.config.nightly import Weekday
+from loraflow.errors import UserError
+from loraflow.promote.line import Line
+from loraflow.tracking import recommended
+
+EVERY_DAY = f"night.sweep_on=[{','.join(get_args(Weekday))}]"
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What sweeps have recommended; nothing yet."""
+    sets: dict[str, Any] = {}
+    monkeypatch.setattr(recommended, "fetch_recommended", lambda config: dict(sets))
+    return sets
+
+
+def night_of(folder: Path, *words: str) -> Night:
+    line = Line(folder, "tickets")
+    return Night(read_night([*words, f"store={folder}"]), line, line.begin("ann"))
+
+
+def test_before_the_first_sweep_a_night_goes_by_the_config(
+    tmp_path: Path, found: dict[str, Any]
+) -> None:
+    night = night_of(tmp_path, EVERY_DAY)
+    assert night._as_recommended().config.adapter.r == read_night([]).config.adapter.r
+    found["adapter.r"] = 4
+    assert night._as_recommended().config.adapter.r == 4
+
+
+def test_a_night_that_is_to_go_by_a_sweep_says_that_there_is_none(
+    tmp_path: Path, found: dict[str, Any]
+) -> None:
+    with pytest.raises(UserError, match=r"night\.settings=sweep: .* make sweep first"):
+        night_of(tmp_path, "night.settings=sweep")._as_recommended()
+
+
+def test_no_new_data_is_not_swept_over(
+    tmp_path: Path, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = night_of(tmp_path, EVERY_DAY)
+    monkeypatch.setattr("flows.night.step", lambda name, work: "no new data")
+    monkeypatch.setattr(Night, "_catch_up", lambda self: None)
+    monkeypatch.setattr(Night, "_sweep", lambda self, request: pytest.fail("swept"))
+    assert night.run() == ("skipped", "no new data")
+
+
+def test_what_a_sweep_recommends_is_what_the_night_is_known_by(
+    tmp_path: Path, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = night_of(tmp_path, EVERY_DAY)
+    monkeypatch.setattr(Night, "_sweep", lambda self, request: found.update({"adapter.r": 4}))
+    night._sweep_if_due()
+    assert night._request.config.adapter.r == 4
+    assert night._diary.data["settings"] == read_night(["adapter.r=4"]).settings.digest
