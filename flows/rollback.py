@@ -29,7 +29,8 @@ def main() -> None:
 
 
 def _run(words: Sequence[str]) -> None:
-    wish = dict(word.split("=", 1) for word in words if word.partition("=")[0] in _OWN)
+    pairs = (word.partition("=") for word in words)
+    wish = {key: value for key, _, value in pairs if key in _OWN}
     if not (reason := wish.get("reason", "").strip()):
         raise UserError("reason= is not given; make rollback ARGS='reason=\"worse on ...\"'")
     rest = [readable(word) for word in words if word.partition("=")[0] not in _OWN]

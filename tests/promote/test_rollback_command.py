@@ -133,3 +133,11 @@ def test_help_says_which_words_there_are(
     status, shown = run(monkeypatch, capsys, "--help")
     assert status == 0
     assert "version=3 reason=" in shown
+
+
+def test_a_word_without_its_value_is_a_short_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, shown = run(monkeypatch, capsys, "reason")
+    assert status == 2
+    assert "reason= is not given" in shown
