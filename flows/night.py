@@ -1,5 +1,6 @@
 """What a night does, in order: look, prepare, measure drift, train, compare, decide, promote."""
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -75,10 +76,10 @@ class Night:
             return "skipped", why
         try:
             check_machine(self._request.config)
-            self._sweep_if_due()
             base, judge = find_models(self._request.config)
             stages = Stages(self._store, base, run_as_task)
             gate = self._gate(stages)
+            self._sweep_if_due(gate)
             stages = replace(stages, start=self._start(stages))
             ready = get_ready(_on_gate(self._request.config, gate), stages, judge)
             data = run_data_stages(ready.config, ready.plan, stages)
@@ -134,26 +135,27 @@ class Night:
             )
         return request.with_words(recommended)
 
-    def _sweep_if_due(self) -> None:
+    def _sweep_if_due(self, gate: GateSet) -> None:
         """Sweep first on the days that are for it, and go by what that recommends."""
         request = self._request
         today = datetime.now(ZoneInfo(request.schedule.timezone)).strftime("%A").lower()
         if today not in request.night.sweep_on:
             return
-        self._sweep(request)
+        self._sweep(request, gate)
         self._request = self._as_recommended()
         self._diary.data["settings"] = self._request.settings.digest
         self._line.note(self._diary)
 
-    def _sweep(self, request: NightRequest) -> None:
+    def _sweep(self, request: NightRequest, gate: GateSet) -> None:
+        """Compare three ranks on rows held out for it; none of its trials sees the gate set."""
         from flows.sweep import sweep
 
         r = request.config.adapter.r
         ranks = ",".join(str(one) for one in sorted({max(1, r // 2), r, 2 * r}))
         words = [word for word in request.experiment_words if not word.startswith("adapter.r=")]
-        sweep(
-            f"{request.night.name}: around r={r}", [*words, "sweep=default", f"adapter.r={ranks}"]
-        )
+        apart = [*request.config.data.leak.benchmarks, str(gate.rows)]
+        words += [f"data.leak.benchmarks={json.dumps(apart)}", "sweep=default"]
+        sweep(f"{request.night.name}: around r={r}", [*words, f"adapter.r={ranks}"])
 
     def _look(self) -> str | None:
         """Say why there is nothing to do, if there is not."""
@@ -168,9 +170,17 @@ class Night:
 
     def _gate(self, stages: Stages) -> GateSet:
         """Return the frozen gate set; the first night takes it from the data, or the file named."""
-        if (frozen := read_gate(self._line.gate)) is not None:
-            return frozen
         config, gate = self._request.config, self._request.gate
+        if (frozen := read_gate(self._line.gate)) is not None:
+            if frozen.asked != {"rows": gate.rows, "path": gate.path}:
+                log.warning(
+                    "gate.rows=%s and gate.path=%s change nothing: the gate set was frozen with "
+                    "%s; night.name=NAME starts a new line",
+                    gate.rows,
+                    gate.path,
+                    frozen.asked,
+                )
+            return frozen
         split = replace(
             config.data.split, held_out_rows=gate.rows, held_out_path=gate.path, stratify_by=None
         )
@@ -178,7 +188,7 @@ class Night:
         keys = make_plan(config, stages.base).last
         work = partial(prepare, config.data, content=keys.data_fingerprint)
         prepared = stages.run(stages.store, keys.prepare, work, "gate set")
-        return freeze_gate(prepared, self._line.gate)
+        return freeze_gate(prepared, self._line.gate, asked={"rows": gate.rows, "path": gate.path})
 
     def _start(self, stages: Stages) -> Start | None:
         """Return what the training goes on with: the champion, if it is to and there is one."""
@@ -199,24 +209,33 @@ class Night:
         return Start(key, stages.run(stages.store, key, fetch))
 
     def _note_data(self, ready: Ready, prepared: Path) -> None:
-        from loraflow.promote.gate.gate_set import count_removed
+        from loraflow.promote.gate.gate_set import count_new, count_removed
 
-        last = self._line.last_trained()
+        before = self._rows_before()
         counts = self._store.result(ready.plan.last.prepare)["counts"]
         self._diary.data |= {
             "rows": counts["train"],
-            "new_rows": counts["train"] - (last.data["rows"] if last else 0),
+            "new_rows": count_new(prepared, before),
             "rejected": counts["rejected"],
             "gate_rows_removed": count_removed(prepared),
             "prepared": ready.plan.last.prepare.digest,
         }
         self._line.note(self._diary)
 
+    def _rows_before(self) -> Path | None:
+        """Return the prepared rows of the last training, if they are still there."""
+        if (last := self._line.last_trained()) is None:
+            return None
+        before = self._store.root / "prepare" / str(last.data["prepared"])[:20]
+        if before.is_dir():
+            return before
+        log.warning("the last training's rows are gone from %s: no drift is measured", before)
+        return None
+
     def _measure_drift(self, ready: Ready, prepared: Path) -> str:
         """Compare with the rows of the last training; return what drifted, in a sentence."""
-        last = self._line.last_trained()
-        before = None if last is None else self._store.root / "prepare" / last.data["prepared"][:20]
-        if before is None or not before.is_dir() or before == prepared:
+        before = self._rows_before()
+        if before is None or before == prepared:
             return ""
         limit = self._request.night.drift.max_psi
 

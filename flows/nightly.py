@@ -87,9 +87,8 @@ def _close(request: NightRequest, line: Line, record: NightRecord) -> None:
     from loraflow.promote.history.run import write_history
 
     line.end(record)
-    page = write_history(line.nights(), line.folder)
-    _show(record, line, page)
-    _tell(request, record, page)
+    _tell(request, record, line.history)  # first: whatever fails below, people know
+    _show(record, write_history(line.nights(), line.folder))
     if record.decision is not None:  # else what was set aside is still to be looked at
         try:
             step("tidy", tidy_up, request)
@@ -104,7 +103,7 @@ def _tell(request: NightRequest, record: NightRecord, page: Path | None) -> None
     step("tell", notify, request.night.hooks, record, page)
 
 
-def _show(record: NightRecord, line: Line, page: Path) -> None:
+def _show(record: NightRecord, page: Path) -> None:
     """Show the night on the page of its flow run."""
     from loraflow.promote.gate.decision import Decision
     from loraflow.promote.gate.markdown import as_markdown

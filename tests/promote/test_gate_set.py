@@ -9,7 +9,7 @@ import pytest
 from loraflow.data.records import Record
 from loraflow.data.tables import RECORDS, Row
 from loraflow.errors import UserError
-from loraflow.promote.gate.gate_set import digest_of, freeze_gate, read_gate
+from loraflow.promote.gate.gate_set import GateSet, digest_of, freeze_gate, read_gate
 
 
 def write_held_out(folder: Path, answers: list[str]) -> Path:
@@ -24,8 +24,13 @@ def write_held_out(folder: Path, answers: list[str]) -> Path:
     return folder
 
 
+def freeze(folder: Path, answers: list[str]) -> GateSet:
+    prepared = write_held_out(folder / "prepared", answers)
+    return freeze_gate(prepared, folder / "gate", asked={"rows": 2, "path": None})
+
+
 def test_frozen_rows_are_read_back(tmp_path: Path) -> None:
-    frozen = freeze_gate(write_held_out(tmp_path / "prepared", ["好", "坏"]), tmp_path / "gate")
+    frozen = freeze(tmp_path, ["好", "坏"])
     assert read_gate(tmp_path / "gate") == frozen
     assert frozen.count == 2
     assert read_gate(tmp_path / "none") is None
@@ -40,7 +45,7 @@ def test_digest_follows_from_the_rows_not_from_their_order(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("change", ["replace", "delete"])
 def test_changed_rows_are_refused_with_the_way_out(tmp_path: Path, change: str) -> None:
-    gate = freeze_gate(write_held_out(tmp_path / "prepared", ["好", "坏"]), tmp_path / "gate")
+    gate = freeze(tmp_path, ["好", "坏"])
     gate.rows.unlink()
     if change == "replace":
         (write_held_out(tmp_path / "other", ["好"]) / "held_out.parquet").rename(gate.rows)
@@ -52,5 +57,5 @@ def test_half_a_freeze_is_none(tmp_path: Path) -> None:
     (tmp_path / "gate.partial").mkdir()
     (tmp_path / "gate.partial" / "gate.parquet").write_bytes(b"half")
     assert read_gate(tmp_path / "gate") is None
-    freeze_gate(write_held_out(tmp_path / "prepared", ["好"]), tmp_path / "gate")
+    freeze(tmp_path, ["好"])
     assert read_gate(tmp_path / "gate") is not None

@@ -9,6 +9,7 @@ from flows.night import Night
 from flows.night_command import read_night
 from loraflow.config.nightly import Weekday
 from loraflow.errors import UserError
+from loraflow.promote.gate.gate_set import GateSet
 from loraflow.promote.line import Line
 from loraflow.tracking import recommended
 
@@ -50,7 +51,7 @@ def test_no_new_data_is_not_swept_over(
     night = night_of(tmp_path, EVERY_DAY)
     monkeypatch.setattr("flows.night.step", lambda name, work: "no new data")
     monkeypatch.setattr(Night, "_catch_up", lambda self: None)
-    monkeypatch.setattr(Night, "_sweep", lambda self, request: pytest.fail("swept"))
+    monkeypatch.setattr(Night, "_sweep", lambda self, request, gate: pytest.fail("swept"))
     assert night.run() == ("skipped", "no new data")
 
 
@@ -58,7 +59,7 @@ def test_what_a_sweep_recommends_is_what_the_night_is_known_by(
     tmp_path: Path, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     night = night_of(tmp_path, EVERY_DAY)
-    monkeypatch.setattr(Night, "_sweep", lambda self, request: found.update({"adapter.r": 4}))
-    night._sweep_if_due()
+    monkeypatch.setattr(Night, "_sweep", lambda self, request, gate: found.update({"adapter.r": 4}))
+    night._sweep_if_due(GateSet(tmp_path, "0", 1, {}))
     assert night._request.config.adapter.r == 4
     assert night._diary.data["settings"] == read_night(["adapter.r=4"]).settings.digest

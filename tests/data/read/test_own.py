@@ -47,3 +47,18 @@ def test_other_parquet_files_and_damaged_ones_are_not_its_own(tmp_path: Path) ->
     damaged.write_bytes(b"PAR1 but no more")
     assert not is_own(damaged)
     assert not is_own(alpaca(tmp_path / "a.jsonl", 1))
+
+
+def test_rows_can_be_kept_out_as_a_benchmark(tmp_path: Path) -> None:
+    first = prepared(
+        data_of(alpaca(tmp_path / "a.jsonl", 40), "data.split.held_out_rows=10"), tmp_path / "first"
+    )
+    gate = first / "held_out.parquet"
+    more = data_of(
+        alpaca(tmp_path / "b.jsonl", 60),
+        "data.split.held_out_rows=10",
+        f"data.leak.benchmarks=[{gate}]",
+    )
+    second = prepared(more, tmp_path / "second")
+    asked = {row.record.question for row in read_rows(gate)}
+    assert not asked & {row.record.question for row in read_rows(second / "train.parquet")}

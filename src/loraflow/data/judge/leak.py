@@ -12,10 +12,11 @@ from loraflow.config import DataConfig, LeakConfig
 from loraflow.data.clean.fingerprints import Rows, digest, prompt_text
 from loraflow.data.clean.gather import Gathered
 from loraflow.data.read.json_text import parse_json
+from loraflow.data.read.own import is_own
 from loraflow.data.read.rows import read_raw
 from loraflow.data.read.sources import Source, benchmark_files
 from loraflow.data.shingles import UNSPACED, normalized, words
-from loraflow.data.tables import Row
+from loraflow.data.tables import Row, read_rows
 from loraflow.errors import UserError
 
 _FEWEST_WORDS = 5  # of a question that is compared as a whole
@@ -211,7 +212,7 @@ def read_benchmarks(data: DataConfig) -> dict[str, list[Secret]]:
     """Return the questions of each file of `data.leak.benchmarks`.
 
     A question is a row with `turns` (as MT-Bench's question.jsonl has them), `question`,
-    `instruction` or `prompt`.
+    `instruction` or `prompt`; of a file that this project wrote, a row with its answer.
 
     Raises:
         UserError: if a file holds none.
@@ -220,6 +221,8 @@ def read_benchmarks(data: DataConfig) -> dict[str, list[Secret]]:
 
 
 def _questions(source: Source) -> list[Secret]:
+    if is_own(source.path):
+        return [secret_of(row) for row in read_rows(source.path)]
     questions: list[Secret] = []
     for number, raw in read_raw(source.path):
         item = parse_json(raw) if isinstance(raw, str) else raw

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ class GateSet:
     rows: Path  # parquet, as the stage prepare writes it
     digest: str  # SHA-256 of what the rows are, in whatever order
     count: int
+    asked: Mapping[str, Any]  # gate.rows and gate.path of then
 
 
 def read_gate(folder: Path) -> GateSet | None:
@@ -41,11 +42,14 @@ def read_gate(folder: Path) -> GateSet | None:
             f"is now {found[:12]}), so no night can be compared with those before; restore the "
             f"file from a backup, or start a new line with night.name=NAME"
         )
-    return GateSet(rows, found, about["rows"])
+    return GateSet(rows, found, about["rows"], about["asked"])
 
 
-def freeze_gate(prepared: Path, folder: Path) -> GateSet:
-    """Freeze the held-out rows of the stage prepare in `folder`, whole or not at all."""
+def freeze_gate(prepared: Path, folder: Path, *, asked: Mapping[str, Any]) -> GateSet:
+    """Freeze the held-out rows of the stage prepare in `folder`, whole or not at all.
+
+    `asked` is noted beside them: what gate.rows and gate.path were.
+    """
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -53,16 +57,22 @@ def freeze_gate(prepared: Path, folder: Path) -> GateSet:
     shutil.copyfile(held_out, partial / _ROWS)
     digest, count = digest_of(held_out), sum(1 for _ in _ids(held_out))
     frozen = datetime.now(UTC).isoformat(timespec="seconds")
-    about: dict[str, Any] = {"digest": digest, "rows": count, "frozen": frozen}
+    about: dict[str, Any] = {"digest": digest, "rows": count, "frozen": frozen, "asked": asked}
     write_json(partial / _ABOUT, about)
     flush_folder(partial)
     partial.rename(folder)
-    return GateSet(folder / _ROWS, digest, count)
+    return GateSet(folder / _ROWS, digest, count, asked)
 
 
 def digest_of(rows: Path) -> str:
     """Return the SHA-256 of what the rows of a file are: their ids name their content."""
     return hashlib.sha256("\n".join(sorted(_ids(rows))).encode()).hexdigest()
+
+
+def count_new(prepared: Path, before: Path | None) -> int:
+    """Return how many training rows the output `before` of the stage prepare did not have."""
+    rows = set(_ids(prepared / "train.parquet"))
+    return len(rows - set(_ids(before / "train.parquet")) if before else rows)
 
 
 def count_removed(prepared: Path) -> int:
