@@ -12,7 +12,10 @@ _TAG = "loraflow.recommended"
 
 
 def record_recommended(run: Run, sets: Mapping[str, Any]) -> None:
-    """Note the keys of the recommended arm, with their values, on the run of a sweep."""
+    """Note the keys of the recommended arm, with their values, on the run of a sweep.
+
+    None are noted as such, and are no recommendation: no arm was clearly better than the base.
+    """
     run.log_values(tags={_TAG: json.dumps(sets, ensure_ascii=False)})
 
 
@@ -25,7 +28,7 @@ def fetch_recommended(config: Config) -> dict[str, Any]:
     name = config.model.name.replace("'", "\\'")
     newest = client.search_runs(
         [experiment],
-        f"tags.`{_TAG}` LIKE '{{%' and params.`model.name` = '{name}'",
+        f"tags.`{_TAG}` LIKE '{{\"%' and params.`model.name` = '{name}'",
         order_by=["attributes.start_time DESC"],
         max_results=1,
     )
