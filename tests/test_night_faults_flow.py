@@ -92,6 +92,15 @@ def test_champion_that_a_person_moved_is_measured_before_it_is_replaced(nights: 
     require_one_more(nights, versions_before=2)
 
 
+def test_night_that_would_train_the_champion_again_leaves_it_as_it_is(nights: Nights) -> None:
+    registry = Registry(tracking_of(nights.project.folder), "tiny")
+    before = registry.champion()
+    ended(nights, "kept", "gate.margin=0.5")
+    reason = f"these data and settings are what made version {nights.champion}"
+    assert nights.last().reason == reason
+    assert registry.champion() == before  # with the decision that made it champion
+
+
 def ended(nights: Nights, outcome: str, *words: str, status: int = 0) -> None:
     """Run a night, and see how it ended."""
     night = Watched(nights, *words)
