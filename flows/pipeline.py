@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from loraflow.config import Config
 from loraflow.evaluate.outputs import EvaluationOutputs
 from loraflow.measure import LogMetric
 from loraflow.model.source import BaseModel
-from loraflow.outbox import Unlogged, write_unlogged
+from loraflow.outbox import Unlogged, noted_run, write_unlogged
 from loraflow.plan.experiment import Plan, make_plan
 from loraflow.preflight import check_model
 from loraflow.tracking.provenance import Provenance, provenance
@@ -117,12 +117,22 @@ def run_experiment(
 
 @contextmanager
 def _noted(ready: Ready, name: str, parent: str | None) -> Iterator[Callable[["Run"], None]]:
-    """Yield what notes an experiment before it is logged; the note goes when MLflow has it all."""
+    """Yield what notes an experiment before it is logged; the note goes when MLflow has it all.
+
+    The run of an earlier note, which never became complete, makes way for the one that will.
+    """
+    from loraflow.tracking.run import drop_unfinished, tolerated_outage
+
     noted: list[tuple[Run, Path]] = []
 
     def note(run: "Run") -> None:
         config, plan, base = ready.config, ready.plan, ready.stages.base
         unlogged = Unlogged(name, parent, run.id, config, plan, base, ready.judge, ready.started)
+        half = noted_run(ready.stages.store.root, unlogged)
+        if half and run.id:
+            with tolerated_outage("an incomplete run of it stays there"):
+                drop_unfinished(run.client, half)
+        unlogged = replace(unlogged, run=run.id or half)
         noted.append((run, write_unlogged(ready.stages.store.root, unlogged)))
 
     yield note

@@ -46,12 +46,8 @@ def sync(root: Path) -> dict[str, str]:
 
 def _log(root: Path, unlogged: Unlogged) -> str:
     """Log one experiment, and return its run; empty: the server is still away."""
-    from loraflow.tracking.run import drop_unfinished
-
     store = Store(root)
     _require(store, unlogged.plan)
-    if unlogged.run:
-        drop_unfinished(unlogged.config.tracking, unlogged.run)
     stages = Stages(store, unlogged.base, _find)
     ready = Ready(unlogged.config, stages, unlogged.judge, unlogged.plan, unlogged.started)
     done = run_experiment(ready, _record(unlogged), name=unlogged.name, parent=unlogged.parent)

@@ -37,16 +37,19 @@ _FORMAT = TypeAdapter(Unlogged)
 
 def write_unlogged(root: Path, unlogged: Unlogged) -> Path:
     """Note an experiment in the store `root`; the file is whole or not there."""
-    plan, tracking = unlogged.plan, unlogged.config.tracking
-    where = [plan.experiment.digest, unlogged.parent, tracking.uri, tracking.experiment]
-    name = hashlib.sha256(json.dumps(where).encode()).hexdigest()[:20]
-    path = root / OUTBOX / f"{name}.json"
+    plan, path = unlogged.plan, _path_of(root, unlogged)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     needs = [*plan.digests().values(), plan.evaluation.page.digest]
     write_json(partial, {"needs": needs, "unlogged": _FORMAT.dump_python(unlogged, mode="json")})
     partial.replace(path)
     return path
+
+
+def noted_run(root: Path, unlogged: Unlogged) -> str:
+    """Return the MLflow run that an earlier note of the same experiment names, if one does."""
+    path = _path_of(root, unlogged)
+    return read_unlogged(path).run if path.exists() else ""
 
 
 def read_unlogged(path: Path) -> Unlogged:
@@ -63,3 +66,10 @@ def unlogged_digests(root: Path) -> Iterator[str]:
     """Return the digests of all stages that are read when what waits is logged."""
     for path in unlogged_files(root):
         yield from read_json(path)["needs"]
+
+
+def _path_of(root: Path, unlogged: Unlogged) -> Path:
+    plan, tracking = unlogged.plan, unlogged.config.tracking
+    where = [plan.experiment.digest, unlogged.parent, tracking.uri, tracking.experiment]
+    name = hashlib.sha256(json.dumps(where).encode()).hexdigest()[:20]
+    return root / OUTBOX / f"{name}.json"

@@ -173,6 +173,18 @@ def test_killed_during_training(up: MlflowServer, config: Config) -> None:
 
 
 @pytest.mark.slow
+def test_killed_during_training_and_still_away_at_the_next_try(
+    up: MlflowServer, config: Config
+) -> None:
+    done = run_it(config, watch=at_step_2(up.kill))
+    assert not run_it(config).is_logged  # out of the store, with no run in MLflow
+    up.start()
+    assert run_it(config).is_logged
+    assert require_one_whole_run(up, config).info.run_id != done.run_id
+    assert unlogged_files(config.store) == []
+
+
+@pytest.mark.slow
 def test_frozen_during_training(
     up: MlflowServer, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -211,13 +211,8 @@ def runs_of(client: MlflowClient, experiment: str, plan: Key, parent: str | None
     return [run for run in found if run.data.tags.get(MLFLOW_PARENT_RUN_ID) == parent]
 
 
-def drop_unfinished(tracking: TrackingConfig, run_id: str) -> None:
-    """Move a run that never became complete to MLflow's bin: a whole one takes its place.
-
-    Raises:
-        UserError: if MLflow does not answer.
-    """
-    client, _ = connect(tracking)
+def drop_unfinished(client: MlflowClient, run_id: str) -> None:
+    """Move a run that never became complete to MLflow's bin: a whole one takes its place."""
     info = client.get_run(run_id).info
     if info.status != "FINISHED" and info.lifecycle_stage == "active":
         client.delete_run(run_id)
