@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from loraflow.promote.line import Line
 from tests.servers.postgres import Postgres, running_postgres
 from tests.servers.test_compose import SERVICES, VARIABLE
 from tests.tracking.mlflow_server import free_port, wait_until_it_answers
@@ -31,6 +32,7 @@ LOGIN = "admin", "a password of a team"
 COMMANDS = {
     "experiment": ["flows.experiment"],
     "sweep": ["flows.sweep", "sweep=smoke", "adapter.r=2", "sweep.seeds=[0]"],
+    "nightly": ["flows.nightly", "gate.rows=12", "schedule.retries=0"],
 }
 
 
@@ -185,6 +187,8 @@ def test_a_run_completes_and_everything_is_on_postgres(
 ) -> None:
     environment = {**os.environ, **team.environment, "PREFECT_HOME": str(team.folder / "client")}
     words = words_for(team, tiny_folder, name)
+    if name == "nightly":
+        words.append(f"night.folder={team.folder / 'nights'}")
     if name == "sweep":  # the password is in the environment, not on the command line
         words.append(f"sweep.search.storage=postgresql://127.0.0.1:{team.postgres.port}/optuna")
         words.append("+sweep.search.tune={train.learning_rate: [1e-3,1e-4]}")
@@ -201,6 +205,10 @@ def test_a_run_completes_and_everything_is_on_postgres(
     if name == "sweep":
         trials = query("optuna", "SELECT state FROM trials")
         assert trials == ["COMPLETE", "COMPLETE"]
+    if name == "nightly":
+        assert query("mlflow", "SELECT name, version FROM model_versions") == ["tiny|1"]
+        (night,) = Line(team.folder / "nights", "tiny").nights()
+        assert (night.outcome, night.version) in (("kept", 1), ("promoted", 1))
     for key, value in team.environment.items():
         monkeypatch.setenv(key, value)
     require_whole_runs(MlflowClient(team.mlflow))
