@@ -96,8 +96,9 @@ def test_night_that_would_train_the_champion_again_leaves_it_as_it_is(nights: Ni
     registry = Registry(tracking_of(nights.project.folder), "tiny")
     before = registry.champion()
     ended(nights, "kept", "gate.margin=0.5")
-    reason = f"these data and settings are what made version {nights.champion}"
-    assert nights.last().reason == reason
+    assert (
+        f"the same weights came out as those of version {nights.champion}" in nights.last().reason
+    )
     assert registry.champion() == before  # with the decision that made it champion
 
 
