@@ -19,7 +19,7 @@ def aggregate(items: Sequence[Item]) -> dict[str, Interval]:
     for name, metric in METRICS.items():
         places = counted(metric, items)
         if places:
-            found[name] = _one(metric, [items[place] for place in places])
+            found[name] = value_of(metric, [items[place] for place in places])
     return found
 
 
@@ -36,17 +36,19 @@ def differences(base: Sequence[Item], tuned: Sequence[Item]) -> dict[str, Differ
         both = set(counted(metric, base)) & set(counted(metric, tuned))
         if both:
             arms = ([arm[place] for place in sorted(both)] for arm in (tuned, base))
-            found[name] = _two(metric, *arms)
+            found[name] = difference_of(metric, *arms)
     return found
 
 
-def _one(metric: Metric, items: Sequence[Item]) -> Interval:
+def value_of(metric: Metric, items: Sequence[Item]) -> Interval:
+    """Return a metric of items that all have it, with its 95% interval."""
     if metric.is_share:
         return mean_interval([float(item[metric.needs]) for item in items])
     return interval(metric.of(items), metric.value)
 
 
-def _two(metric: Metric, tuned: Sequence[Item], base: Sequence[Item]) -> Difference:
+def difference_of(metric: Metric, tuned: Sequence[Item], base: Sequence[Item]) -> Difference:
+    """Return tuned minus base of a metric, both of the same items, with its paired interval."""
     if metric.is_share:
         return paired_difference(
             *([float(item[metric.needs]) for item in arm] for arm in (tuned, base))

@@ -3,15 +3,9 @@
 import math
 from collections.abc import Iterator, Sequence
 
+from loraflow.compare.aggregate import difference_of, value_of
 from loraflow.compare.metrics import METRICS, Item, Metric, counted
-from loraflow.compare.statistics import (
-    Difference,
-    Interval,
-    interval,
-    mean_interval,
-    paired_difference,
-    paired_interval,
-)
+from loraflow.compare.statistics import Difference, Interval
 from loraflow.config.nightly import GateConfig
 from loraflow.errors import UserError, nearest
 from loraflow.promote.gate.decision import BASE_MODEL, Decision, Evidence, Guard
@@ -82,9 +76,7 @@ def _others(evidence: Evidence) -> str:
 def _interval(metric: Metric, items: Sequence[Item]) -> Interval:
     if not items:
         return Interval(math.nan, math.nan, math.nan)
-    if metric.is_share:
-        return mean_interval([float(item[metric.needs]) for item in items])
-    return interval(metric.of(items), metric.value)
+    return value_of(metric, items)
 
 
 def _compare(
@@ -100,14 +92,7 @@ def _compare(
     ]
     if not pairs:
         return 0, _NO_DIFFERENCE
-    tuned, base = ([pair[side] for pair in pairs] for side in (0, 1))
-    if metric.is_share:
-        gap = paired_difference(
-            *([float(item[metric.needs]) for item in arm] for arm in (tuned, base))
-        )
-    else:
-        together = metric.of([*tuned, *base])  # at once, so that both have the same sums
-        gap = paired_interval(together[: len(tuned)], together[len(tuned) :], metric.value)
+    gap = difference_of(metric, *([pair[side] for pair in pairs] for side in (0, 1)))
     if metric.larger_is_better:
         return len(pairs), gap
     return len(pairs), Difference(0 - gap.mean, 0 - gap.high, 0 - gap.low)  # 0 -: no minus zero
