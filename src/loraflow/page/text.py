@@ -27,6 +27,11 @@ def spell_unseen(text: str) -> str:
     return _UNSEEN.sub(lambda found: _code_point(found[0]), text)
 
 
+def visible(text: str) -> str:
+    """Write out what cannot be seen or encoded: controls, halves of surrogate pairs."""
+    return spell_unseen(text).encode("utf-8", "backslashreplace").decode()
+
+
 def spell_spaces(text: str) -> str:
     """Write out every kind of space as well."""
     return _SPACES.sub(

@@ -18,8 +18,8 @@ from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from loraflow.config.nightly import HookConfig
+from loraflow.page.text import visible
 from loraflow.promote.record import NightRecord
-from loraflow.sweep.report.words import visible
 from loraflow.tracking.reason import short_reason
 
 _log = logging.getLogger(__name__)

@@ -8,6 +8,8 @@ from itertools import combinations, pairwise
 import pytest
 
 from loraflow.compare.recommend import Kind
+from loraflow.page.charts.scale import Box, Scale, short, short_all
+from loraflow.page.charts.svg import fit, tag, width_of
 from loraflow.sweep.report.charts.curves import draw_curves
 from loraflow.sweep.report.charts.forest import draw_forest
 from loraflow.sweep.report.charts.heatmap import draw_heatmap
@@ -16,9 +18,7 @@ from loraflow.sweep.report.charts.lines import colours_of, lines_of
 from loraflow.sweep.report.charts.parallel import draw_parallel
 from loraflow.sweep.report.charts.pareto import draw_pareto, front
 from loraflow.sweep.report.charts.quality import draw_quality
-from loraflow.sweep.report.charts.scale import Box, Scale, short, short_all
 from loraflow.sweep.report.charts.slices import draw_slices
-from loraflow.sweep.report.charts.svg import fit, tag, width_of
 from loraflow.sweep.report.content import RankPage
 from loraflow.sweep.report.words import marks
 from tests.sweep.report.rank_pages import (

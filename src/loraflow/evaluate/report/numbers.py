@@ -6,6 +6,12 @@ from loraflow.compare.statistics import Difference, Interval
 
 _MINUS = "\u2212"  # as wide as a plus
 _MISSING = "\u2013"  # a dash
+_DIGITS = {"bleu": 2, "chrf": 1, "perplexity": 2, "judge_rating": 2}
+
+
+def digits_of(metric: str) -> int:
+    """Return how many digits behind the point say something."""
+    return _DIGITS.get(metric, 3)
 
 
 def plain(value: float | None, digits: int) -> str:

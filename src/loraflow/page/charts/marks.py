@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from loraflow.sweep.report.charts.svg import tag
+from loraflow.page.charts.svg import tag
 
 SERIES = 6  # that can be told apart
 RAMP = 8  # colours in an order

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from loraflow.sweep.report.charts.svg import fit, line, width_of, write
+from loraflow.page.charts.svg import fit, line, width_of, write
 
 _NICE = (1, 2, 2.5, 5, 10)
 _DECADES = 2.5  # up to so many, 2 and 5 are written between powers of ten

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
-from loraflow.sweep.report.words import visible
+from loraflow.page.text import visible
 
 Point = tuple[float, float]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from loraflow.files import write_json
+from loraflow.page.text import visible
 from loraflow.promote.drift.measure import TITLES, Drift, Feature
-from loraflow.sweep.report.words import visible
 
 _CALM, _MOVED, _INK, _SOFT = "#2f6d8c", "#cf5327", "#1d2427", "#59636a"
 _INCHES, _DPI = (8.0, 3.4), 120

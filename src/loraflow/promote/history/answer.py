@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from loraflow.evaluate.report.numbers import plain, signed, signed_span, span
+from loraflow.evaluate.report.numbers import digits_of, plain, signed, signed_span, span
+from loraflow.page.tile import Tile
 from loraflow.promote.history.looks import LOOKS
 from loraflow.promote.history.nights import Night, base_score, reign, took
-from loraflow.sweep.report.answer import Tile
-from loraflow.sweep.report.words import digits_of
 
 
 @dataclass(frozen=True)

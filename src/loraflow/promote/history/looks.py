@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from loraflow.config.nightly import Outcome
+from loraflow.page.charts.marks import SIGNS, mark
+from loraflow.page.charts.svg import Point, tag, told
 from loraflow.promote.history.nights import Night, took
-from loraflow.sweep.report.charts.marks import SIGNS, mark
-from loraflow.sweep.report.charts.svg import Point, tag, told
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Look:
 
     word: str
     sign: str
-    shape: int  # of loraflow.sweep.report.charts.marks
+    shape: int  # of loraflow.page.charts.marks
     tone: str  # good, note or bad: of a box that tells of it
     is_hollow: bool = False
 

@@ -1,11 +1,9 @@
 """Turns the records of all nights into a page, complete in itself."""
 
 from collections.abc import Sequence
-from importlib.resources import files
 
-from markupsafe import Markup
-
-from loraflow.evaluate.report.numbers import plain, signed, signed_span, span
+from loraflow.evaluate.report.numbers import digits_of, plain, signed, signed_span, span
+from loraflow.page.charts.marks import SIGNS, series
 from loraflow.page.render import Filters, render_page
 from loraflow.promote.drift.measure import TITLES
 from loraflow.promote.history.answer import answer_of
@@ -20,9 +18,6 @@ from loraflow.promote.history.trends import (
     features_of,
 )
 from loraflow.promote.record import NightRecord
-from loraflow.sweep import report as rank_report
-from loraflow.sweep.report.charts.marks import SIGNS, series
-from loraflow.sweep.report.words import digits_of
 
 _WIDE, _NARROW = 900.0, 430.0  # units: the narrow one is for telephones
 _SHOWN = 60  # nights of the table from which on the rest is folded
@@ -64,7 +59,6 @@ def render(records: Sequence[NightRecord]) -> str:
         "looks": LOOKS,
         "titles": TITLES,
         "notes": _NOTES,
-        "rank_css": _rank_css(),
     }
     filters: Filters = {
         "plain": plain,
@@ -75,8 +69,3 @@ def render(records: Sequence[NightRecord]) -> str:
         "digits": digits_of,
     }
     return render_page("history.html.j2", values, package=__package__, filters=filters)
-
-
-def _rank_css() -> Markup:
-    """Return how charts and tables look in the rank report, so that they look alike here."""
-    return Markup((files(rank_report) / "rank.css").read_text(encoding="utf-8"))

@@ -6,11 +6,11 @@ from itertools import groupby, pairwise
 
 from markupsafe import Markup
 
+from loraflow.page.charts.scale import Box, Scale
+from loraflow.page.charts.svg import Point, drawing, line, tag, told, way, width_of, write
 from loraflow.promote.history.looks import LOOKS, night_mark
 from loraflow.promote.history.nights import Night, counts_of
 from loraflow.promote.history.timeline import Timeline
-from loraflow.sweep.report.charts.scale import Box, Scale
-from loraflow.sweep.report.charts.svg import Point, drawing, line, tag, told, way, width_of, write
 
 _LEFT, _TOP, _HEIGHT, _LANE = 84.0, 34.0, 230.0, 25.0
 _MANY = 120  # nights from which on marks are small

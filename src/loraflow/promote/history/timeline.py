@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
+from loraflow.page.charts.scale import Box, Scale, short_all
+from loraflow.page.charts.svg import fit, line, write
 from loraflow.promote.history.nights import Night
-from loraflow.sweep.report.charts.scale import Box, Scale, short_all
-from loraflow.sweep.report.charts.svg import fit, line, write
 
 _STEPS = (1, 2, 3, 7, 14, 30, 61, 91, 182, 365, 730, 1826)  # days between ticks
 _ROOM = 62.0  # units of a tick's words

@@ -5,16 +5,15 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from loraflow.evaluate.report.numbers import signed
+from loraflow.evaluate.report.numbers import digits_of, signed
+from loraflow.page.charts.marks import mark, series
+from loraflow.page.charts.scale import Box, Scale
+from loraflow.page.charts.svg import drawing, line, tag, told, way, write
 from loraflow.promote.drift.measure import TITLES
 from loraflow.promote.gate.decision import BASE_MODEL
 from loraflow.promote.history.looks import night_mark
 from loraflow.promote.history.nights import Night, took
 from loraflow.promote.history.timeline import Timeline
-from loraflow.sweep.report.charts.marks import mark, series
-from loraflow.sweep.report.charts.scale import Box, Scale
-from loraflow.sweep.report.charts.svg import drawing, line, tag, told, way, write
-from loraflow.sweep.report.words import digits_of
 
 _WIDTH, _HEIGHT = 430.0, 236.0
 _BOX = Box(54.0, 34.0, _WIDTH - 12, _HEIGHT - 26)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from loraflow.compare.arms import Comparison
 from loraflow.compare.recommend import Recommendation
-from loraflow.evaluate.report.numbers import plain, signed, signed_span, span
-from loraflow.sweep.report.charts.scale import short
+from loraflow.evaluate.report.numbers import digits_of, plain, signed, signed_span, span
+from loraflow.page.charts.scale import short
+from loraflow.page.tile import Tile
 from loraflow.sweep.report.content import Arm, RankPage
-from loraflow.sweep.report.words import MISSING, by_quality, digits_of
+from loraflow.sweep.report.words import MISSING, by_quality
 
 _HEADS = {
     "enough": ("good", "{arm} is enough"),
@@ -16,15 +17,6 @@ _HEADS = {
     "cannot tell": ("note", "Not settled: {inside_noise} may be enough"),
     "no gain": ("bad", "No adapter is clearly better than {inside_noise}"),
 }
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One number."""
-
-    label: str
-    big: str
-    more: str
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from loraflow.compare.arms import Comparison
-from loraflow.page.text import shorten
+from loraflow.page.text import shorten, visible
 from loraflow.sweep.report.answer import sentence_of
 from loraflow.sweep.report.content import RankPage
 from loraflow.sweep.report.words import (
@@ -14,7 +14,6 @@ from loraflow.sweep.report.words import (
     marks,
     not_finished,
     small,
-    visible,
     with_interval,
 )
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from loraflow.compare.arms import Comparison
+from loraflow.page.charts.marks import SERIES
+from loraflow.page.charts.svg import fit
+from loraflow.page.text import visible
 from loraflow.sweep.report.charts.lines import Line, as_number, lines_of
-from loraflow.sweep.report.charts.marks import SERIES
-from loraflow.sweep.report.charts.svg import fit
 from loraflow.sweep.report.content import Arm, RankPage
-from loraflow.sweep.report.words import by_quality, direction, marks, visible
+from loraflow.sweep.report.words import by_quality, direction, marks
 
 _COLOURS = ("#2f6d8c", "#cf5327", "#0f7f69", "#b14d88", "#b98208", "#59636a")  # those of the page
 _MARKERS = ("o", "s", "^", "D", "v", "X")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from loraflow.evaluate.report.numbers import plain, signed, signed_span, span
+from loraflow.evaluate.report.numbers import digits_of, plain, signed, signed_span, span
 from loraflow.page.render import Filters, render_page
 from loraflow.sweep.report.answer import answer_of
 from loraflow.sweep.report.charts.backdrop import arm_numbers
@@ -23,7 +23,6 @@ from loraflow.sweep.report.words import (
     STATES,
     VERDICTS,
     count_states,
-    digits_of,
     direction,
     in_order,
     marks,

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loraflow.compare.arms import Comparison
-from loraflow.page.text import shorten
+from loraflow.page.text import shorten, visible
 from loraflow.sweep.report.answer import sentence_of
 from loraflow.sweep.report.content import Arm, RankPage
 from loraflow.sweep.report.words import (
@@ -20,7 +20,6 @@ from loraflow.sweep.report.words import (
     marks,
     not_finished,
     number,
-    visible,
     with_interval,
 )
 

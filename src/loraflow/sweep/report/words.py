@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from loraflow.compare.arms import Comparison, Gap
 from loraflow.compare.statistics import Interval
-from loraflow.page.text import spell_unseen
+from loraflow.evaluate.report.numbers import digits_of
 from loraflow.sweep.report.content import Arm, RankPage, Trial
 
-_DIGITS = {"bleu": 2, "chrf": 1, "perplexity": 2, "judge_rating": 2}
 MISSING = "\u2013"  # a dash
 _STATES = ("finished", "pruned", "failed", "waiting")
 
@@ -35,16 +34,6 @@ STATES: Mapping[str, Said] = {
     "failed": Said("✗", "failed"),
     "waiting": Said("…", "waiting"),
 }
-
-
-def visible(words: str) -> str:
-    """Write out what cannot be seen or encoded: controls, halves of surrogate pairs."""
-    return spell_unseen(words).encode("utf-8", "backslashreplace").decode()
-
-
-def digits_of(metric: str) -> int:
-    """Return how many digits behind the point say something."""
-    return _DIGITS.get(metric, 3)
 
 
 def number(page: RankPage, value: float) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from loraflow.compare.arms import Comparison
-from loraflow.sweep.report.charts.scale import Box, Scale, finite
-from loraflow.sweep.report.charts.svg import line, tag, told
+from loraflow.page.charts.scale import Box, Scale, finite
+from loraflow.page.charts.svg import line, tag, told
 from loraflow.sweep.report.content import Arm, RankPage
 from loraflow.sweep.report.words import number, with_interval
 

@@ -6,12 +6,12 @@ from statistics import fmean
 
 from markupsafe import Markup
 
+from loraflow.page.charts.marks import MANY, arm_group
+from loraflow.page.charts.scale import Box, Scale, finite, frame
+from loraflow.page.charts.svg import Point, drawing, fit, tag, told, way, write
 from loraflow.sweep.report.charts.backdrop import arm_numbers
 from loraflow.sweep.report.charts.labels import stack
 from loraflow.sweep.report.charts.lines import Colours, colours_of, name_value
-from loraflow.sweep.report.charts.marks import MANY, arm_group
-from loraflow.sweep.report.charts.scale import Box, Scale, finite, frame
-from loraflow.sweep.report.charts.svg import Point, drawing, fit, tag, told, way, write
 from loraflow.sweep.report.content import RankPage, Trial
 
 _WIDTH, _HEIGHT = 860.0, 360.0

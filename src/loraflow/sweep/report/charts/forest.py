@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loraflow.compare.arms import Comparison, Gap
-from loraflow.sweep.report.charts.scale import Scale, finite, short
+from loraflow.page.charts.scale import Scale, finite, short
 from loraflow.sweep.report.content import Arm, RankPage
 from loraflow.sweep.report.words import VERDICTS, Said, by_quality, verdict_of
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from markupsafe import Markup
 
 from loraflow.compare.arms import Comparison
+from loraflow.page.charts.marks import arm_group
+from loraflow.page.charts.scale import finite
+from loraflow.page.charts.svg import drawing, fit, tag, told, width_of, write
 from loraflow.sweep.report.charts.backdrop import arm_numbers, describe
 from loraflow.sweep.report.charts.lines import compared, name_value, write_value
-from loraflow.sweep.report.charts.marks import arm_group
-from loraflow.sweep.report.charts.scale import finite
-from loraflow.sweep.report.charts.svg import drawing, fit, tag, told, width_of, write
 from loraflow.sweep.report.content import Arm, RankPage, Value
 from loraflow.sweep.report.words import MISSING, marks, number
 

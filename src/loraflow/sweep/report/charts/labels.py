@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from loraflow.sweep.report.charts.scale import Box
-from loraflow.sweep.report.charts.svg import Point, width_of
+from loraflow.page.charts.scale import Box
+from loraflow.page.charts.svg import Point, width_of
 
 _HEIGHT = 15.0  # of a line of words
 _SIZE = 13.0  # of letters; some are bold

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from loraflow.sweep.report.charts.marks import SERIES, ramp, series
+from loraflow.page.charts.marks import SERIES, ramp, series
 from loraflow.sweep.report.content import Arm, Dimension, RankPage, Value
 
 _RANK = "adapter.r"

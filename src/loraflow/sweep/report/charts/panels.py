@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from loraflow.compare.arms import Comparison
+from loraflow.page.charts.marks import arm_group, mark
+from loraflow.page.charts.scale import Box, Scale, short
+from loraflow.page.charts.svg import drawing, fit, line, tag, told, way, write
 from loraflow.sweep.report.charts.backdrop import (
     View,
     control_line,
@@ -15,9 +18,6 @@ from loraflow.sweep.report.charts.backdrop import (
     note_look,
 )
 from loraflow.sweep.report.charts.lines import Line, as_number
-from loraflow.sweep.report.charts.marks import arm_group, mark
-from loraflow.sweep.report.charts.scale import Box, Scale, short
-from loraflow.sweep.report.charts.svg import drawing, fit, line, tag, told, way, write
 from loraflow.sweep.report.content import Arm, RankPage
 from loraflow.sweep.report.words import direction, marks
 

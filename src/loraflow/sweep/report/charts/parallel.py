@@ -7,6 +7,9 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
+from loraflow.page.charts.marks import MANY, arm_group
+from loraflow.page.charts.scale import Scale, finite, is_wide, short
+from loraflow.page.charts.svg import drawing, fit, line, tag, told, write
 from loraflow.sweep.report.charts.backdrop import arm_numbers
 from loraflow.sweep.report.charts.lines import (
     Colours,
@@ -15,9 +18,6 @@ from loraflow.sweep.report.charts.lines import (
     is_numeric,
     write_value,
 )
-from loraflow.sweep.report.charts.marks import MANY, arm_group
-from loraflow.sweep.report.charts.scale import Scale, finite, is_wide, short
-from loraflow.sweep.report.charts.svg import drawing, fit, line, tag, told, write
 from loraflow.sweep.report.content import Dimension, RankPage, Trial, Value
 from loraflow.sweep.report.words import number
 

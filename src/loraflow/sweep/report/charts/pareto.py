@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from markupsafe import Markup
 
 from loraflow.compare.arms import Comparison
+from loraflow.page.charts.marks import arm_group, mark
+from loraflow.page.charts.scale import Box, Scale, frame, is_wide
+from loraflow.page.charts.svg import Point, drawing, fit, tag, told, way, write
 from loraflow.sweep.report.charts.backdrop import (
     View,
     control_line,
@@ -16,9 +19,6 @@ from loraflow.sweep.report.charts.backdrop import (
     note_look,
 )
 from loraflow.sweep.report.charts.labels import place_beside
-from loraflow.sweep.report.charts.marks import arm_group, mark
-from loraflow.sweep.report.charts.scale import Box, Scale, frame, is_wide
-from loraflow.sweep.report.charts.svg import Point, drawing, fit, tag, told, way, write
 from loraflow.sweep.report.content import Arm, RankPage
 from loraflow.sweep.report.words import direction, marks
 

@@ -7,6 +7,19 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from loraflow.compare.arms import Comparison
+from loraflow.page.charts.marks import SERIES, arm_group, mark, series
+from loraflow.page.charts.scale import Box, Scale, finite, frame
+from loraflow.page.charts.svg import (
+    Point,
+    drawing,
+    fit,
+    line,
+    tag,
+    told,
+    way,
+    width_of,
+    write,
+)
 from loraflow.sweep.report.charts.backdrop import (
     View,
     control_line,
@@ -18,21 +31,8 @@ from loraflow.sweep.report.charts.backdrop import (
 )
 from loraflow.sweep.report.charts.labels import stack
 from loraflow.sweep.report.charts.lines import Line, as_number, lines_of
-from loraflow.sweep.report.charts.marks import SERIES, arm_group, mark, series
 from loraflow.sweep.report.charts.panels import draw_panels
 from loraflow.sweep.report.charts.ranking import draw_ranking
-from loraflow.sweep.report.charts.scale import Box, Scale, finite, frame
-from loraflow.sweep.report.charts.svg import (
-    Point,
-    drawing,
-    fit,
-    line,
-    tag,
-    told,
-    way,
-    width_of,
-    write,
-)
 from loraflow.sweep.report.content import Arm, RankPage
 from loraflow.sweep.report.words import direction, marks
 

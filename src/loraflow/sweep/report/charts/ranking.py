@@ -5,6 +5,9 @@ import math
 from markupsafe import Markup
 
 from loraflow.compare.arms import Comparison
+from loraflow.page.charts.marks import arm_group, mark
+from loraflow.page.charts.scale import Box, Scale, finite, short
+from loraflow.page.charts.svg import drawing, fit, line, tag, told, width_of, write
 from loraflow.sweep.report.charts.backdrop import (
     View,
     control_line,
@@ -13,9 +16,6 @@ from loraflow.sweep.report.charts.backdrop import (
     margin_strip,
     note_look,
 )
-from loraflow.sweep.report.charts.marks import arm_group, mark
-from loraflow.sweep.report.charts.scale import Box, Scale, finite, short
-from loraflow.sweep.report.charts.svg import drawing, fit, line, tag, told, width_of, write
 from loraflow.sweep.report.content import Arm, RankPage
 from loraflow.sweep.report.words import by_quality, direction, marks
 

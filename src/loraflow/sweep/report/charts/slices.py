@@ -6,6 +6,9 @@ from statistics import median
 
 from markupsafe import Markup
 
+from loraflow.page.charts.marks import arm_group
+from loraflow.page.charts.scale import Box, Scale, frame, is_wide
+from loraflow.page.charts.svg import drawing, fit, line, tag, told, way, write
 from loraflow.sweep.report.charts.backdrop import arm_numbers
 from loraflow.sweep.report.charts.lines import (
     Colours,
@@ -14,9 +17,6 @@ from loraflow.sweep.report.charts.lines import (
     is_numeric,
     write_value,
 )
-from loraflow.sweep.report.charts.marks import arm_group
-from loraflow.sweep.report.charts.scale import Box, Scale, frame, is_wide
-from loraflow.sweep.report.charts.svg import drawing, fit, line, tag, told, way, write
 from loraflow.sweep.report.content import Dimension, RankPage, Trial, Value
 from loraflow.sweep.report.words import direction, number
 

@@ -1,0 +1,1 @@
+"""What every drawing is made of: scales, marks that differ in shape, SVG elements."""
