@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ def run_night(request: NightRequest, *, by: str) -> NightRecord:
     Raises:
         Exception: whatever made it fail, once that is recorded and told.
     """
-    from flows.night import Night
+    from flows.night.run import run
+    from flows.night.tonight import Tonight
 
     line = Line(request.night.folder, request.night.name)
     line.folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +73,7 @@ def run_night(request: NightRequest, *, by: str) -> NightRecord:
         diary = line.begin(by)
         log.info("night %s of %s", diary.id, request.night.name)
         try:
-            outcome, reason = attempt(Night(request, line, diary).run, request.schedule)
+            outcome, reason = attempt(partial(run, Tonight(request, line, diary)), request.schedule)
         except Exception as error:
             _close(request, line, diary.close("failed", reason_of(error)))
             raise
@@ -82,7 +84,7 @@ def run_night(request: NightRequest, *, by: str) -> NightRecord:
 
 def _close(request: NightRequest, line: Line, record: NightRecord) -> None:
     """Keep the record, draw the history, show it, tell people, and tidy up."""
-    from flows.night import step
+    from flows.night.tonight import step
     from flows.tidy import tidy_up
     from loraflow.promote.history.run import write_history
 
@@ -97,7 +99,7 @@ def _close(request: NightRequest, line: Line, record: NightRecord) -> None:
 
 
 def _tell(request: NightRequest, record: NightRecord, page: Path | None) -> None:
-    from flows.night import step
+    from flows.night.tonight import step
     from loraflow.promote.notify import notify
 
     step("tell", notify, request.night.hooks, record, page)

@@ -5,7 +5,9 @@ from typing import Any, get_args
 
 import pytest
 
-from flows.night import Night
+from flows.night import ranks
+from flows.night.run import run
+from flows.night.tonight import Tonight
 from flows.night_command import read_night
 from loraflow.config.nightly import Weekday
 from loraflow.errors import UserError
@@ -24,42 +26,42 @@ def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return sets
 
 
-def night_of(folder: Path, *words: str) -> Night:
+def night_of(folder: Path, *words: str) -> Tonight:
     line = Line(folder, "tickets")
-    return Night(read_night([*words, f"store={folder}"]), line, line.begin("ann"))
+    return Tonight(read_night([*words, f"store={folder}"]), line, line.begin("ann"))
 
 
 def test_before_the_first_sweep_a_night_goes_by_the_config(
     tmp_path: Path, found: dict[str, Any]
 ) -> None:
     night = night_of(tmp_path, EVERY_DAY)
-    assert night._as_recommended().config.adapter.r == read_night([]).config.adapter.r
+    assert ranks.as_recommended(night.request).config.adapter.r == read_night([]).config.adapter.r
     found["adapter.r"] = 4
-    assert night._as_recommended().config.adapter.r == 4
+    assert ranks.as_recommended(night.request).config.adapter.r == 4
 
 
 def test_a_night_that_is_to_go_by_a_sweep_says_that_there_is_none(
     tmp_path: Path, found: dict[str, Any]
 ) -> None:
     with pytest.raises(UserError, match=r"night\.settings=sweep: .* make sweep first"):
-        night_of(tmp_path, "night.settings=sweep")._as_recommended()
+        ranks.as_recommended(night_of(tmp_path, "night.settings=sweep").request)
 
 
 def test_no_new_data_is_not_swept_over(
     tmp_path: Path, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     night = night_of(tmp_path, EVERY_DAY)
-    monkeypatch.setattr("flows.night.step", lambda name, work: "no new data")
-    monkeypatch.setattr(Night, "_catch_up", lambda self: None)
-    monkeypatch.setattr(Night, "_sweep", lambda self, request, gate: pytest.fail("swept"))
-    assert night.run() == ("skipped", "no new data")
+    monkeypatch.setattr("flows.night.run.step", lambda name, work, tonight: "no new data")
+    monkeypatch.setattr("flows.night.run._catch_up", lambda tonight: None)
+    monkeypatch.setattr(ranks, "sweep_around", lambda request, gate: pytest.fail("swept"))
+    assert run(night) == ("skipped", "no new data")
 
 
 def test_what_a_sweep_recommends_is_what_the_night_is_known_by(
     tmp_path: Path, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     night = night_of(tmp_path, EVERY_DAY)
-    monkeypatch.setattr(Night, "_sweep", lambda self, request, gate: found.update({"adapter.r": 4}))
-    night._sweep_if_due(GateSet(tmp_path, "0", 1, {}))
-    assert night._request.config.adapter.r == 4
-    assert night._diary.data["settings"] == read_night(["adapter.r=4"]).settings.digest
+    monkeypatch.setattr(ranks, "sweep_around", lambda request, gate: found.update({"adapter.r": 4}))
+    ranks.sweep_if_due(night, GateSet(tmp_path, "0", 1, {}))
+    assert night.request.config.adapter.r == 4
+    assert night.diary.data["settings"] == read_night(["adapter.r=4"]).settings.digest
