@@ -106,8 +106,11 @@ def champion_in(database: Path) -> int | None:
 def _ask(database: Path, query: str) -> list[tuple[str]]:
     if not database.exists():
         return []
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60)) as open_one:
+    # to read behind a kill is to roll back what was being written, which needs a right to write
+    with closing(sqlite3.connect(f"file:{database}?mode=rw", uri=True, timeout=60)) as open_one:
         try:
             return open_one.execute(query).fetchall()
-        except sqlite3.OperationalError:  # its tables are still being made
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):  # they are still being made
+                raise
             return []

@@ -55,10 +55,20 @@ def settle(tonight: Tonight, challenger: Challenger) -> tuple[Outcome, str]:
 
 
 def _again(tonight: Tonight, champion: "Version") -> tuple[Outcome, str]:
-    """End a night whose challenger is the champion: compared with itself it could only lose."""
-    tonight.line.acknowledge(champion.number, champion.run_id)
+    """End a night whose challenger is the champion: compared with itself it could only lose.
+
+    A promotion that no night has recorded, since it was killed or its records are lost, this one
+    records.
+    """
+    from loraflow.tracking.decision import fetch_decision
+
     number = tonight.diary.version = tonight.diary.champion = champion.number
-    return "kept", f"the same weights came out as those of version {number}, the champion"
+    moves = [one for one in tonight.line.nights() if one.outcome in ("promoted", "rolled_back")]
+    if any(one.version == number for one in moves):
+        return "kept", f"the same weights came out as those of version {number}, the champion"
+    decision = fetch_decision(tonight.request.config.tracking, champion.run_id).decision
+    tonight.diary.decision = decision.as_dict()
+    return "promoted", decision.sentence
 
 
 def _decide(tonight: Tonight, challenger: Challenger, champion: "Version | None") -> "Decision":

@@ -102,11 +102,11 @@ class Line:
         self._diary.unlink(missing_ok=True)
 
     def acknowledge(self, champion: int, run_id: str) -> None:
-        """Let a night stand as promoted that was cut short between that and its record."""
-        for night in self.nights():
-            if night.outcome == "failed" and has_promoted(night, run_id):
-                sentence = (night.decision or {})["sentence"]
-                known = replace(night, outcome="promoted", reason=sentence, version=champion)
+        """Let the last night stand as promoted, if it was cut short between that and its record."""
+        for last in self.nights()[-1:]:
+            if last.outcome == "failed" and has_promoted(last, run_id):
+                sentence = (last.decision or {})["sentence"]
+                known = replace(last, outcome="promoted", reason=sentence, version=champion)
                 write_record(self.records, replace(known, champion=champion))
 
 

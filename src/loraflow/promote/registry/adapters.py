@@ -58,7 +58,7 @@ def fetch_whole(source: str, files: Mapping[str, str], *, out: Path) -> None:
             raise UserError(
                 f"{source} is not what was registered ({', '.join(dict.fromkeys(odd))}: missing, "
                 "changed or added); restore its artifacts, or choose another version: "
-                'make rollback ARGS="version=N"'
+                "make rollback ARGS='version=N reason=\"...\"'"
             )
         os.replace(folder, out)
 

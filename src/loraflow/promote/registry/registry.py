@@ -111,7 +111,7 @@ class Registry:
                 raise UserError(
                     f"version={version.number} has been champion, and is {version.state} "
                     f"({version.history[-1]}); only a person brings it back: "
-                    f'make rollback ARGS="version={version.number}"'
+                    f"make rollback ARGS='version={version.number} reason=\"...\"'"
                 )
             start = None if champion is None else champion.number
             if over not in ("anyone", start):
@@ -166,7 +166,8 @@ class Registry:
         if number is None or self._entries.find(number) is None:
             raise UserError(
                 f"version={champion.number} of {self.name} has none before it to roll back to; "
-                'name one of those that make ui shows: make rollback ARGS="version=N"'
+                "name one of those that make ui shows: "
+                "make rollback ARGS='version=N reason=\"...\"'"
             )
         return number
 
