@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
@@ -30,6 +29,7 @@ from loraflow.files import hash_files
 from loraflow.plan.evaluation import plan_evaluation
 from loraflow.plan.experiment import make_plan
 from loraflow.preflight import check_machine, check_model
+from loraflow.serve.adapters.settings import recall
 from loraflow.store import Key, Store, Summary, make_key
 
 if TYPE_CHECKING:
@@ -177,7 +177,9 @@ def _require_adapter(folder: Path) -> None:
 def _run(config: Config, subject: Subject) -> None:
     words = sys.argv[1:]
     if subject.run is not None:
-        config = config_of_run(config, subject.run, words)
+        from loraflow.tracking.fetch import fetch_settings
+
+        config = recall(fetch_settings(config.tracking, subject.run), config, words)
     with prefect_api() as api:
         check_machine(config)
         name = name_of(config) if subject != Subject() else config.model.name
@@ -186,20 +188,6 @@ def _run(config: Config, subject: Subject) -> None:
     from loraflow.evaluate.report.terminal import show_evaluation
 
     show_evaluation(page, {**places, "look at it": "make ui         (MLflow: the report)"})
-
-
-def config_of_run(config: Config, run_id: str, words: list[str]) -> Config:
-    """Return the run's config with what stands on the command line in place of its own."""
-    from loraflow.tracking.fetch import fetch_settings
-
-    settings = OmegaConf.create(fetch_settings(config.tracking, run_id))
-    given = OmegaConf.create(dump_config(config))
-    for word in words:
-        key = word.partition("=")[0].lstrip("+~").replace("/", ".").partition("@")[0]
-        OmegaConf.update(settings, key, OmegaConf.select(given, key), merge=False)
-    for section in ("tracking", "store"):  # where this machine keeps things
-        OmegaConf.update(settings, section, OmegaConf.select(given, section), merge=False)
-    return load_config(OmegaConf.to_container(settings))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from flows.command import run_command
-from flows.evaluate import config_of_run
 from flows.evaluation import find_models, run_evaluation
 from flows.pipeline import Ready, get_ready
 from flows.reaper import name_process
@@ -26,6 +25,7 @@ from loraflow.config import Config
 from loraflow.errors import UserError
 from loraflow.preflight import check_machine
 from loraflow.replay.report import Replay, replay_markdown
+from loraflow.serve.adapters.settings import recall
 from loraflow.store import Store, make_key
 
 DIFFERS = 1  # exit status
@@ -113,7 +113,9 @@ def main() -> None:
 def _run(here: Config, run: str, words: list[str]) -> None:
     if not run:
         raise UserError("run= names no run; give the id of one in MLflow: make replay RUN=ID")
-    config = config_of_run(here, run, words)
+    from loraflow.tracking.fetch import fetch_settings
+
+    config = recall(fetch_settings(here.tracking, run), here, words)
     with prefect_api() as api:
         check_machine(config)
         with api.connected():

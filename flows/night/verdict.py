@@ -31,7 +31,7 @@ class Challenger:
     @property
     def weights(self) -> Path:
         """Return what a version holds: the adapter, or the model if all of it was trained."""
-        from loraflow.model.load import adapter_of, whole_model_of
+        from loraflow.model.trained import adapter_of, whole_model_of
 
         folder = whole_model_of(self.done.trained) or adapter_of(self.done.trained)
         if folder is None:

@@ -15,6 +15,7 @@ from loraflow.config.nightly import (
     NightConfig,
     ScheduleConfig,
 )
+from loraflow.config.serve import AnswersConfig, LimitsConfig, ServeConfig, TrafficConfig
 from loraflow.config.sweep import CompareConfig, RunnerConfig, SearchConfig, SweepConfig
 from loraflow.config.train import (
     ANSWERED,
@@ -29,6 +30,7 @@ from loraflow.config.train import (
 __all__ = [
     "ANSWERED",
     "AdapterConfig",
+    "AnswersConfig",
     "ApiConfig",
     "CheckpointConfig",
     "CompareConfig",
@@ -43,6 +45,7 @@ __all__ = [
     "HookConfig",
     "JudgeConfig",
     "LeakConfig",
+    "LimitsConfig",
     "ModelConfig",
     "MtBenchConfig",
     "NightConfig",
@@ -51,10 +54,12 @@ __all__ = [
     "RunnerConfig",
     "ScheduleConfig",
     "SearchConfig",
+    "ServeConfig",
     "SpeedConfig",
     "SplitConfig",
     "SweepConfig",
     "TemplateConfig",
     "TrackingConfig",
+    "TrafficConfig",
     "TrainConfig",
 ]

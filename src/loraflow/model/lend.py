@@ -14,15 +14,14 @@ from torch import Tensor
 from loraflow.files import read_json
 from loraflow.model.load import (
     CausalLM,
-    adapter_of,
     load_base,
     load_for_answers,
     make_ready_for_answers,
     unpack,
-    whole_model_of,
 )
 from loraflow.model.share import share_weights
 from loraflow.model.source import BaseModel
+from loraflow.model.trained import adapter_of, whole_model_of
 
 log = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from loraflow.model.head import head_of
 from loraflow.model.quantize import compute_dtype, keep_trainable, load_options
 from loraflow.model.source import BaseModel
 from loraflow.model.tokenizer import load_tokenizer
+from loraflow.model.trained import adapter_of, whole_model_of
 
 CausalLM = Any  # transformers' PreTrainedModel or peft's PeftModel, which come without types
 Classifier = Any
@@ -96,17 +97,6 @@ def unpack(model: Any) -> Any:
         return model
     dtype = model.dtype
     return model.dequantize().to(dtype)
-
-
-def adapter_of(trained: Path) -> Path | None:
-    """Return the adapter in what the stage train left, or `trained` itself if it is one."""
-    folders = (trained / "adapter", trained)
-    return next((folder for folder in folders if (folder / "adapter_config.json").is_file()), None)
-
-
-def whole_model_of(trained: Path) -> Path | None:
-    """Return the model in what the stage train left, if all of it was trained."""
-    return trained / "model" if (trained / "model").is_dir() else None
 
 
 def _placed(base: BaseModel) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from typing import Any
 from peft import PeftModel
 
 from loraflow.errors import UserError
-from loraflow.model.load import adapter_of, load_base
+from loraflow.model.load import load_base
 from loraflow.model.source import BaseModel
 from loraflow.model.tokenizer import load_tokenizer
+from loraflow.model.trained import adapter_of
 
 
 def merge(base: BaseModel, trained: Path, *, out: Path) -> dict[str, Any]:

@@ -53,6 +53,11 @@ class Registry:
             before = None if champion is None else champion.replaces
             return None if before is None else self._entries.find(before)
 
+    def aliases(self) -> dict[str, int]:
+        """Return the number of the version of each alias."""
+        with self._explained():
+            return self._entries.aliases()
+
     def version(self, number: int) -> Version:
         """Return the version of a number.
 

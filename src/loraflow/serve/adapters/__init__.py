@@ -1,0 +1,1 @@
+"""Which adapter is meant by a name, and where its files are."""

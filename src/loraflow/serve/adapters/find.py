@@ -1,0 +1,143 @@
+"""Finds an adapter by its name: in the model registry, among the runs, or in a folder."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loraflow.config import TrackingConfig
+from loraflow.errors import UserError
+from loraflow.files import read_json, write_json
+from loraflow.serve.adapters.adapter import (
+    BASE,
+    Adapter,
+    digest_of,
+    loaded_files,
+)
+
+if TYPE_CHECKING:
+    from loraflow.promote.registry.registry import Registry
+
+ALIASES = ("champion", "challenger", "previous")
+_ABOUT = "about.json"
+
+
+class AdapterFinder:
+    """Finds adapters; those that MLflow has are fetched once, to a folder that stays.
+
+    What was fetched is found again when MLflow is away.
+    """
+
+    def __init__(self, tracking: TrackingConfig, *, registered: str | None, cache: Path) -> None:
+        """Look in the registered model `registered`, and keep what is fetched below `cache`."""
+        self._tracking = tracking
+        self._registered = registered
+        self._cache = cache
+
+    def find(self, source: str) -> Adapter:
+        """Return the adapter that is called champion, challenger, previous, version:N, run:ID, ...
+
+        Raises:
+            UserError: if there is none, or it is not whole; a PassingError if MLflow is away.
+        """
+        kind, _, rest = source.partition(":")
+        if source == BASE.source:
+            return BASE
+        if source in ALIASES:
+            return self._of_alias(source)
+        if kind == "version" and rest.isdecimal():
+            return self.of_version(int(rest), source)
+        if kind == "run" and rest:
+            return self._of_run(rest, source)
+        return _in_folder(source)
+
+    def aliases(self) -> dict[str, int]:
+        """Return which version each alias of the registered model is now.
+
+        Raises:
+            UserError: if MLflow does not answer; a PassingError if it is away.
+        """
+        return self._registry.aliases()
+
+    def of_version(self, number: int, source: str) -> Adapter:
+        """Return a version of the registered model; `source` is what it was asked for as."""
+        place = self._cache / f"version-{self._registered}-{number}"
+        if (kept := _kept(place, source)) is not None:
+            return kept
+        version = self._registry.version(number)
+
+        def fetch(folder: Path) -> None:
+            self._registry.fetch(version, folder)
+
+        self._keep(place, fetch, {"run_id": version.run_id, "version": number})
+        return _require_kept(place, source)
+
+    @cached_property
+    def _registry(self) -> "Registry":
+        from loraflow.promote.registry.registry import Registry  # noqa: PLC0415 - mlflow
+
+        if self._registered is None:
+            raise UserError(
+                "registered=null names no model of the registry, so there is no champion; set "
+                "registered=NAME, or name run:ID or a folder"
+            )
+        return Registry(self._tracking, self._registered)
+
+    def _of_alias(self, alias: str) -> Adapter:
+        number = self.aliases().get(alias)
+        if number is None:
+            raise UserError(
+                f"{self._registered} has no {alias}: nothing was promoted yet; make nightly does, "
+                "or name run:ID, a folder, or base"
+            )
+        return self.of_version(number, alias)
+
+    def _of_run(self, run_id: str, source: str) -> Adapter:
+        from loraflow.tracking.fetch import fetch_trained  # noqa: PLC0415 - mlflow
+
+        place = self._cache / f"run-{run_id}"
+        if (kept := _kept(place, source)) is not None:
+            return kept
+
+        def fetch(folder: Path) -> None:
+            folder.mkdir()
+            fetch_trained(self._tracking, run_id, out=folder)
+
+        self._keep(place, fetch, {"run_id": run_id, "version": None})
+        return _require_kept(place, source)
+
+    def _keep(self, place: Path, fetch: Callable[[Path], None], facts: Mapping[str, Any]) -> None:
+        """Fetch an adapter and the config of its run; a folder that is there has both, whole."""
+        from loraflow.tracking.fetch import fetch_settings  # noqa: PLC0415 - mlflow
+
+        settings = fetch_settings(self._tracking, facts["run_id"])
+        self._cache.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=self._cache, prefix=".fetching-"))
+        try:
+            fetch(scratch / "trained")
+            write_json(scratch / _ABOUT, {**facts, "settings": settings})
+            if not place.exists():  # another process may have been faster
+                os.replace(scratch, place)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _kept(place: Path, source: str) -> Adapter | None:
+    return _require_kept(place, source) if place.is_dir() else None
+
+
+def _require_kept(place: Path, source: str) -> Adapter:
+    about, folder = read_json(place / _ABOUT), place / "trained"
+    digest = digest_of(loaded_files(source, folder))
+    return Adapter(source, folder, digest, about["settings"], about["run_id"], about["version"])
+
+
+def _in_folder(source: str) -> Adapter:
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        known = ", ".join([*ALIASES, "version:N", "run:ID", "base"])
+        raise UserError(f"{source} is no adapter: name {known}, or a folder that has one")
+    return Adapter(source, folder, digest_of(loaded_files(source, folder)), None)
