@@ -19,7 +19,7 @@ from loraflow.errors import UserError
 from loraflow.files import HISTORY, ITEMS, read_lines
 from loraflow.tracking.connection import connect, run_url
 from loraflow.tracking.evaluation import FOLDER
-from loraflow.tracking.result import CONFIG, STAGES
+from loraflow.tracking.result import CONFIG, REVISION_TAG, STAGES
 from loraflow.tracking.run import REASON_TAG, STATE_TAG
 from loraflow.tracking.sweep import SETTINGS
 
@@ -88,6 +88,17 @@ def fetch_settings(tracking: TrackingConfig, run_id: str) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise UserError(f"run={run_id}: its {CONFIG} holds no sections; was it edited?")
     return {str(name): section for name, section in settings.items()}
+
+
+def fetch_revision(tracking: TrackingConfig, run_id: str) -> str | None:
+    """Return the revision of the base model that a run trained on; None if it has not logged it.
+
+    Raises:
+        UserError: if there is no such run.
+    """
+    client, _ = connect(tracking)
+    revision: str | None = _find_run(client, tracking, run_id).data.tags.get(REVISION_TAG)
+    return revision
 
 
 def fetch_trained(tracking: TrackingConfig, run_id: str, *, out: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class Adapter:
     digest: str  # of the files that are loaded; two of the same digest answer the same
     settings: Mapping[str, Any] | None  # the training's config; None: nobody knows it
     run_id: str | None = None
+    base_revision: str | None = None  # of the base it was trained on; None: nobody knows it
     version: int | None = None  # of the registered model
 
     @property

@@ -111,14 +111,18 @@ class AdapterFinder:
 
     def _keep(self, place: Path, fetch: Callable[[Path], None], facts: Mapping[str, Any]) -> None:
         """Fetch an adapter and the config of its run; a folder that is there has both, whole."""
-        from loraflow.tracking.fetch import fetch_settings  # noqa: PLC0415 - mlflow
+        from loraflow.tracking.fetch import fetch_revision, fetch_settings  # noqa: PLC0415 - mlflow
 
-        settings = fetch_settings(self._tracking, facts["run_id"])
+        about = {
+            **facts,
+            "settings": fetch_settings(self._tracking, facts["run_id"]),
+            "base_revision": fetch_revision(self._tracking, facts["run_id"]),
+        }
         self._cache.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=self._cache, prefix=".fetching-"))
         try:
             fetch(scratch / "trained")
-            write_json(scratch / _ABOUT, {**facts, "settings": settings})
+            write_json(scratch / _ABOUT, about)
             if not place.exists():  # another process may have been faster
                 os.replace(scratch, place)
         finally:
@@ -130,9 +134,10 @@ def _kept(place: Path, source: str) -> Adapter | None:
 
 
 def _require_kept(place: Path, source: str) -> Adapter:
-    about, folder = read_json(place / _ABOUT), place / "trained"
-    digest = digest_of(loaded_files(source, folder))
-    return Adapter(source, folder, digest, about["settings"], about["run_id"], about["version"])
+    folder = place / "trained"
+    return Adapter(
+        source, folder, digest_of(loaded_files(source, folder)), **read_json(place / _ABOUT)
+    )
 
 
 def _in_folder(source: str) -> Adapter:

@@ -1,0 +1,1 @@
+"""One base in memory, many adapters, and answers to all who ask, written side by side."""

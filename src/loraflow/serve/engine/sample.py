@@ -1,0 +1,37 @@
+"""Chooses the next token."""
+
+import torch
+from torch import Tensor
+
+from loraflow.serve.engine.wish import Wish
+
+
+class Sampler:
+    """Chooses for one answer, by its own generator, whatever is written beside it."""
+
+    def __init__(self, wish: Wish) -> None:
+        """Draw as the wish says."""
+        self._wish = wish
+        self._generator = torch.Generator()
+        if wish.seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(wish.seed)
+
+    def choose(self, logits: Tensor) -> int:
+        """Return the likeliest token, or one that is drawn: logits (vocabulary,)."""
+        if self._wish.temperature == 0:
+            return int(logits.argmax())
+        shares = (logits.float().cpu() / self._wish.temperature).softmax(dim=-1)
+        if self._wish.top_p < 1:
+            shares = _nucleus(shares, self._wish.top_p)
+        return int(torch.multinomial(shares, 1, generator=self._generator))
+
+
+def _nucleus(shares: Tensor, top_p: float) -> Tensor:
+    """Keep the likeliest tokens whose shares first add up to `top_p` (arXiv:1904.09751)."""
+    ordered, places = shares.sort(descending=True)
+    before = ordered.cumsum(dim=-1) - ordered
+    kept = torch.zeros_like(shares)
+    kept[places] = ordered * (before < top_p)
+    return kept

@@ -1,0 +1,1 @@
+"""Which name of the API is which adapter, from one moment to the next."""

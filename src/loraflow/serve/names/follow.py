@@ -1,0 +1,108 @@
+"""Follows the aliases of the model registry: when `champion` moves there, it moves here.
+
+What the aliases were is noted in a file, so that a server that starts while the registry is away
+serves what it served last.
+"""
+
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from loraflow.errors import PassingError, UserError
+from loraflow.files import read_json, write_json
+from loraflow.serve.adapters.find import ALIASES, AdapterFinder
+from loraflow.serve.names.names import Names
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RegistryState:
+    """How the registry was when it was last asked."""
+
+    up: bool
+    seen: float  # when it last answered, in Unix time; 0: never
+    fault: str = ""  # why it does not answer, or an alias could not be followed
+
+
+class Follower:
+    """Asks the registry again and again, in a thread of its own."""
+
+    def __init__(self, names: Names, finder: AdapterFinder, *, note: Path, seconds: float) -> None:
+        """Move names as the registry's aliases move, looked at every `seconds`."""
+        self._names = names
+        self._finder = finder
+        self._note = note
+        self._seconds = seconds
+        self._followed: dict[str, int] = {}
+        self._refused: dict[str, int] = {}  # versions that cannot be served, by alias
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="registry", daemon=True)
+        self.state = RegistryState(up=False, seen=0.0)
+
+    def start(self) -> None:
+        """Look once, then go on looking in the background."""
+        self.look()
+        if not self.state.up and self._note.is_file():
+            log.warning("serving the aliases as they were when the registry last answered")
+            self._follow(read_json(self._note))
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._ended.set()
+        self._thread.join()
+
+    def look(self) -> None:
+        """Ask the registry, and follow what has moved; if it is away, all stays as it is."""
+        try:
+            aliases = self._finder.aliases()
+        except UserError as error:
+            if self.state.up or not self.state.fault:
+                log.warning("%s; names stay as they are", error)
+            self.state = RegistryState(False, self.state.seen, str(error))
+            return
+        wanted = {alias: number for alias, number in aliases.items() if alias in ALIASES}
+        fault = self._follow(wanted)
+        self.state = RegistryState(True, time.time(), fault)
+        self._names.tidy()
+
+    def _follow(self, wanted: dict[str, int]) -> str:
+        """Move names, and return why some could not be moved."""
+        faults = [self._move(alias, number) for alias, number in wanted.items()]
+        for alias in set(self._followed) - set(wanted):
+            self._names.drop(alias)
+            del self._followed[alias]
+        self._write_note()
+        return "; ".join(filter(None, faults))
+
+    def _move(self, alias: str, number: int) -> str:
+        if self._followed.get(alias) == number:
+            return ""
+        if self._refused.get(alias) == number:
+            return f"{alias} stays as it was: version {number} cannot be served"
+        try:
+            self._names.point(alias, self._finder.of_version(number, alias))
+        except PassingError as error:
+            return str(error)
+        except UserError as error:
+            log.warning("%s stays as it was: version %s: %s", alias, number, error)
+            self._refused[alias] = number
+            return f"{alias} stays as it was: {error}"
+        log.info("%s is version %s now", alias, number)
+        self._followed[alias] = number
+        return ""
+
+    def _write_note(self) -> None:
+        """Note what is followed; a kill half-way leaves the note before."""
+        self._note.parent.mkdir(parents=True, exist_ok=True)
+        scratch = self._note.with_suffix(".new")
+        write_json(scratch, self._followed)
+        os.replace(scratch, self._note)
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._seconds):
+            self.look()
