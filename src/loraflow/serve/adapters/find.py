@@ -64,16 +64,21 @@ class AdapterFinder:
 
     def of_version(self, number: int, source: str) -> Adapter:
         """Return a version of the registered model; `source` is what it was asked for as."""
-        place = self._cache / f"version-{self._registered}-{number}"
-        if (kept := _kept(place, source)) is not None:
-            return kept
         version = self._registry.version(number)
+        place = self._cache / f"version-{number}-{version.run_id}"
+        if place.is_dir():
+            return _kept(place, source)
 
         def fetch(folder: Path) -> None:
             self._registry.fetch(version, folder)
 
         self._keep(place, fetch, {"run_id": version.run_id, "version": number})
-        return _require_kept(place, source)
+        return _kept(place, source)
+
+    def kept(self, name: str, source: str) -> Adapter | None:
+        """Return what an earlier process fetched to the folder `name`, if it is still there."""
+        place = self._cache / name
+        return _kept(place, source) if place.is_dir() else None
 
     @cached_property
     def _registry(self) -> "Registry":
@@ -99,15 +104,15 @@ class AdapterFinder:
         from loraflow.tracking.fetch import fetch_trained  # noqa: PLC0415 - mlflow
 
         place = self._cache / f"run-{run_id}"
-        if (kept := _kept(place, source)) is not None:
-            return kept
+        if place.is_dir():
+            return _kept(place, source)
 
         def fetch(folder: Path) -> None:
             folder.mkdir()
             fetch_trained(self._tracking, run_id, out=folder)
 
         self._keep(place, fetch, {"run_id": run_id, "version": None})
-        return _require_kept(place, source)
+        return _kept(place, source)
 
     def _keep(self, place: Path, fetch: Callable[[Path], None], facts: Mapping[str, Any]) -> None:
         """Fetch an adapter and the config of its run; a folder that is there has both, whole."""
@@ -129,15 +134,17 @@ class AdapterFinder:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _kept(place: Path, source: str) -> Adapter | None:
-    return _require_kept(place, source) if place.is_dir() else None
+def kept_as(adapter: Adapter) -> str:
+    """Return the name of the folder that an adapter of MLflow was fetched to."""
+    if adapter.folder is None:
+        raise ValueError("the base alone is not fetched")
+    return adapter.folder.parent.name
 
 
-def _require_kept(place: Path, source: str) -> Adapter:
+def _kept(place: Path, source: str) -> Adapter:
     folder = place / "trained"
-    return Adapter(
-        source, folder, digest_of(loaded_files(source, folder)), **read_json(place / _ABOUT)
-    )
+    digest = digest_of(loaded_files(source, folder))
+    return Adapter(source, folder, digest, **read_json(place / _ABOUT))
 
 
 def _in_folder(source: str) -> Adapter:

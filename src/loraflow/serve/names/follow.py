@@ -13,7 +13,8 @@ from pathlib import Path
 
 from loraflow.errors import PassingError, UserError
 from loraflow.files import read_json, write_json
-from loraflow.serve.adapters.find import ALIASES, AdapterFinder
+from loraflow.serve.adapters.adapter import Adapter
+from loraflow.serve.adapters.find import ALIASES, AdapterFinder, kept_as
 from loraflow.serve.names.names import Names
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Follower:
         self._finder = finder
         self._note = note
         self._seconds = seconds
-        self._followed: dict[str, int] = {}
+        self._followed: dict[str, Adapter] = {}
         self._refused: dict[str, int] = {}  # versions that cannot be served, by alias
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="registry", daemon=True)
@@ -48,7 +49,7 @@ class Follower:
         self.look()
         if not self.state.up and self._note.is_file():
             log.warning("serving the aliases as they were when the registry last answered")
-            self._follow(read_json(self._note))
+            self._follow_note()
         self._thread.start()
 
     def close(self) -> None:
@@ -72,20 +73,24 @@ class Follower:
 
     def _follow(self, wanted: dict[str, int]) -> str:
         """Move names, and return why some could not be moved."""
+        before = dict(self._followed)
         faults = [self._move(alias, number) for alias, number in wanted.items()]
         for alias in set(self._followed) - set(wanted):
             self._names.drop(alias)
             del self._followed[alias]
-        self._write_note()
+        if self._followed != before:
+            self._write_note()
         return "; ".join(filter(None, faults))
 
     def _move(self, alias: str, number: int) -> str:
-        if self._followed.get(alias) == number:
+        followed = self._followed.get(alias)
+        if followed is not None and followed.version == number:
             return ""
         if self._refused.get(alias) == number:
             return f"{alias} stays as it was: version {number} cannot be served"
         try:
-            self._names.point(alias, self._finder.of_version(number, alias))
+            adapter = self._finder.of_version(number, alias)
+            self._names.point(alias, adapter)
         except PassingError as error:
             return str(error)
         except UserError as error:
@@ -93,14 +98,21 @@ class Follower:
             self._refused[alias] = number
             return f"{alias} stays as it was: {error}"
         log.info("%s is version %s now", alias, number)
-        self._followed[alias] = number
+        self._followed[alias] = adapter
         return ""
+
+    def _follow_note(self) -> None:
+        for alias, kept in read_json(self._note).items():
+            adapter = self._finder.kept(kept, alias)
+            if adapter is not None:
+                self._names.point(alias, adapter)
+                self._followed[alias] = adapter
 
     def _write_note(self) -> None:
         """Note what is followed; a kill half-way leaves the note before."""
         self._note.parent.mkdir(parents=True, exist_ok=True)
         scratch = self._note.with_suffix(".new")
-        write_json(scratch, self._followed)
+        write_json(scratch, {alias: kept_as(one) for alias, one in self._followed.items()})
         os.replace(scratch, self._note)
 
     def _run(self) -> None:
