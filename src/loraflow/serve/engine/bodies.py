@@ -1,19 +1,20 @@
 """Models that passes run through, around one base in memory: adapters that mix, and others alone.
 
-LoRA adapters share a body, in which every row of a pass has its own adapter or none (PEFT's mixed
-batches). What PEFT cannot mix, such as DoRA, IA3, or a LoRA that begins by changing the base
+LoRA adapters share a body, in which every row of a pass has its own adapter or none. What cannot be
+mixed, such as DoRA, IA3, or a LoRA that begins by changing the base
 (PiSSA), gets a body of its own: modules only, around the same weights.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
-from torch import Tensor
+from torch import Tensor, nn
 
 from loraflow.errors import UserError
 from loraflow.files import read_json
@@ -23,6 +24,7 @@ from loraflow.model.trained import adapter_of
 from loraflow.serve.adapters.adapter import CONFIG, Adapter
 from loraflow.serve.engine.fit import require_fit
 from loraflow.serve.engine.forward import Segment, run_pass
+from loraflow.serve.engine.stacked import Rows, StackedLora
 
 _NONE = "__base__"  # PEFT's name for a row without an adapter
 _PLAIN = {  # what a LoRA that mixes has in its config; a setting that is missing is plain
@@ -46,8 +48,9 @@ class Mixing:
         """Take a model that `forward.prepare` has prepared; adapters are put into it."""
         self._causal_lm = causal_lm
         self._peft: Any = None  # a PeftModel, from the first adapter on
-        self._names: list[str] = []  # of the adapter on each row of the pass that runs
-        self._hooked: set[Any] = set()
+        self._layers: dict[LoraLayer, StackedLora | None] = {}
+        self._stacked: frozenset[str] = frozenset()  # adapters
+        self._rows = Rows([])  # of the pass that runs
 
     def load(self, name: str, folder: Path) -> None:
         """Put an adapter in, beside those that are there."""
@@ -57,26 +60,37 @@ class Mixing:
             self._peft.load_adapter(folder, adapter_name=name)
         self._peft.eval()
         for module in self._causal_lm.modules():
-            if isinstance(module, LoraLayer) and module not in self._hooked:
-                module.register_forward_pre_hook(self._name_rows, with_kwargs=True)
-                self._hooked.add(module)
+            if isinstance(module, LoraLayer) and module not in self._layers:
+                self._layers[module] = self._take_over(module)
 
     def unload(self, name: str) -> None:
         """Take an adapter out; the last one stays, since PEFT needs one, and is not used."""
         if len(self._peft.peft_config) > 1:
             self._peft.delete_adapter(name)
+            self._stacked = frozenset()  # what was stacked may have had it
 
     def run(self, segments: Sequence[Segment], names: Sequence[str]) -> Tensor:
         """Run a pass with an adapter (empty: none) for each segment."""
-        self._names = [
-            name or _NONE
-            for name, segment in zip(names, segments, strict=True)
-            for _ in segment.tokens
-        ]
+        counts = [len(segment.tokens) for segment in segments]
+        self._rows = Rows(list(chain.from_iterable(map(repeat, names, counts))))
+        if not self._rows.adapters <= self._stacked:
+            self._stacked = self._rows.adapters
+            for layer in filter(None, self._layers.values()):
+                layer.stack(sorted(self._stacked))
         return run_pass(self._causal_lm, segments)
 
-    def _name_rows(self, _: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        return args, {**kwargs, "adapter_names": self._names}
+    def _take_over(self, layer: LoraLayer) -> StackedLora | None:
+        """Give each row of a layer its adapter: by stacks if it is linear, else by PEFT."""
+        is_linear = isinstance(layer.get_base_layer(), nn.Linear)
+        names = self._no_names if is_linear else self._row_names
+        layer.register_forward_pre_hook(names, with_kwargs=True)
+        return StackedLora(layer, lambda: self._rows) if is_linear else None
+
+    def _row_names(self, _: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return args, {**kwargs, "adapter_names": [name or _NONE for name in self._rows.names]}
+
+    def _no_names(self, _: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return args, {**kwargs, "adapter_names": [_NONE] * len(self._rows.names)}
 
 
 class Alone:
