@@ -11,7 +11,7 @@ RUNS ?=
 comma := ,
 space := $() $()
 
-.PHONY: help install run sweep compare replay nightly deploy decide rollback sync tidy data evaluate quant-report estimate ui dashboard test test-all lint format lock clean
+.PHONY: help install run sweep compare replay nightly deploy decide rollback sync tidy data evaluate chat serve quant-report estimate ui dashboard test test-all lint format lock clean
 
 help:  ## show this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -53,6 +53,12 @@ data: install  ## only the data: clean, split, tokenize, and a report to look at
 
 evaluate: install  ## only the evaluation, of anything there is   (ARGS="run=RUN_ID" or "adapter=FOLDER")
 	@$(BIN)/python -m flows.evaluate $(ARGS)
+
+chat: install  ## talk to the champion, a run, or base and tuned side by side   (ARGS="chat.adapter=run:ID chat.beside=base")
+	@$(BIN)/python -m flows.chat $(ARGS)
+
+serve: install  ## base and many adapters as an OpenAI-compatible API on http://127.0.0.1:8000   (ARGS="...")
+	@$(BIN)/python -m flows.serve $(ARGS)
 
 estimate: install  ## memory and time of a training, before it starts   (ARGS="KEY=VALUE ...")
 	@$(BIN)/python -m flows.estimate $(ARGS)

@@ -4,6 +4,7 @@ A section checks its own limits; `loraflow.check` reports every fault of a whole
 """
 
 from loraflow.config.adapter import AdapterConfig
+from loraflow.config.chat import ChatConfig
 from loraflow.config.data import DataConfig, LeakConfig, SplitConfig, TemplateConfig
 from loraflow.config.evaluate import ApiConfig, EvaluateConfig, JudgeConfig, MtBenchConfig
 from loraflow.config.experiment import Config, EarlierConfig, TrackingConfig
@@ -32,6 +33,7 @@ __all__ = [
     "AdapterConfig",
     "AnswersConfig",
     "ApiConfig",
+    "ChatConfig",
     "CheckpointConfig",
     "CompareConfig",
     "Config",

@@ -1,6 +1,7 @@
 """Finds an adapter by its name: in the model registry, among the runs, or in a folder."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 ALIASES = ("champion", "challenger", "previous")
 _ABOUT = "about.json"
+_IS_REGISTERED = re.compile(r"[^/:]+")  # names that MLflow takes
 
 
 class AdapterFinder:
@@ -60,6 +62,8 @@ class AdapterFinder:
         Raises:
             UserError: if MLflow does not answer; a PassingError if it is away.
         """
+        if self._registered is None or not _IS_REGISTERED.fullmatch(self._registered):
+            return {}  # such as the folder that a model is called after
         return self._registry.aliases()
 
     def of_version(self, number: int, source: str) -> Adapter:
@@ -95,8 +99,8 @@ class AdapterFinder:
         number = self.aliases().get(alias)
         if number is None:
             raise UserError(
-                f"{self._registered} has no {alias}: nothing was promoted yet; make nightly does, "
-                "or name run:ID, a folder, or base"
+                f"{self._registered} has no {alias}: nothing was promoted yet; make nightly does. "
+                "Set registered=NAME of another model, or name run:ID, a folder, or base"
             )
         return self.of_version(number, alias)
 

@@ -1,0 +1,1 @@
+"""A conversation in the terminal, with one adapter or two side by side."""
