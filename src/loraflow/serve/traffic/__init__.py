@@ -1,0 +1,1 @@
+"""Two adapters against each other: who gets which, what users say of it, and what follows."""
