@@ -11,7 +11,7 @@ RUNS ?=
 comma := ,
 space := $() $()
 
-.PHONY: help install run sweep compare replay nightly deploy decide rollback sync tidy data evaluate chat serve quant-report estimate ui dashboard test test-all lint format lock clean
+.PHONY: help install run sweep compare replay nightly deploy decide rollback ab feedback sync tidy data evaluate chat serve quant-report estimate ui dashboard test test-all lint format lock clean
 
 help:  ## show this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,6 +41,12 @@ decide: install  ## a night's decision again, from its record   (ARGS="record=FO
 
 rollback: install  ## the champion before this one in use again   (ARGS='reason="why"' or 'version=3 reason="why"')
 	@$(BIN)/python -m flows.rollback $(ARGS)
+
+ab: install  ## which of two served adapters users like better, as far as one can tell   (ARGS="serve.folder=...")
+	@$(BIN)/python -m flows.traffic ab $(ARGS)
+
+feedback: install  ## what users said of answers, as preference data   (ARGS="out=FOLDER")
+	@$(BIN)/python -m flows.traffic feedback $(ARGS)
 
 tidy: install  ## keep the store within night.disk_gib; look first: ARGS="dry_run=true"
 	@$(BIN)/python -m flows.tidy $(ARGS)

@@ -33,7 +33,7 @@ _GRID = np.linspace(0, 1, 2 * _HALF + 1)  # of the values as the bets see them, 
 _MOST_AT_STAKE = 0.5  # of the capital, on a value; c of the paper
 _AT_ONCE = 256  # values; bounds memory
 _LARGEST_BLOCK = 10  # values of the larger arm, at least 1 of the other
-_NEVER = 10**7
+_NEVER = 10**6
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Which two adapters are compared now, and what each of them did: requests, ratings, latencies."""
 
+import math
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -129,11 +130,15 @@ def summary_of(
 
 
 def _rate(rated: Sequence[tuple[str, float]]) -> Interval | None:
+    """Return the share of thumbs up; of a single user's ratings nothing follows for others."""
     if not rated:
         return None
     users = [user for user, _ in rated]
     values = [value for _, value in rated]
-    return mean_interval(values, clusters=users if len(set(users)) < len(users) else None)
+    found = mean_interval(values, clusters=users if len(set(users)) < len(users) else None)
+    if math.isnan(found.low):
+        return Interval(found.value, 0.0, 1.0)
+    return Interval(found.value, max(0.0, found.low), min(1.0, found.high))
 
 
 def _latest(table: sqlite3.Connection, arm: str) -> tuple[float, ArmAdapter] | None:

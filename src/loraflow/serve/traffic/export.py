@@ -36,6 +36,8 @@ class Exported:
     up: int  # rows for KTO
     down: int
     left_out: Mapping[str, int]
+    pairs_file: Path
+    kto_file: Path
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,14 @@ def export_feedback(table: sqlite3.Connection, out: Path) -> Exported:
         opinions = _opinions(alike, left_out)
         pairs += [*_rewritten(alike), *_one_up_one_down(opinions)]
         rows += [_kto(one) for one in opinions if one.balance < 0 or one.answer.finish == _WHOLE]
-    pairs = _checked(_consistent(pairs, left_out), "preference", left_out)
+    pairs = _consistent(_checked(pairs, "preference", left_out), left_out)
     rows = _checked(rows, "kto", left_out)
     pairs_file, kto_file = _files(out)
     _write(pairs_file, pairs)
     _write(kto_file, rows)
     up = sum(row["kto_tag"] for row in rows)
-    return Exported(len(pairs), up, len(rows) - up, dict(left_out.most_common()))
+    reasons = {reason: count for reason, count in left_out.most_common() if count}
+    return Exported(len(pairs), up, len(rows) - up, reasons, pairs_file, kto_file)
 
 
 def _files(out: Path) -> tuple[Path, Path]:

@@ -5,8 +5,8 @@ test would take one grumpy user for a bad arm. So a user counts once: a *vote* i
 he says of his first few answers, or of those of his first day, in the arm that he rated first. It
 is cast when he has rated so many, or that day is over. What he says later does not change it, since
 a test that may be looked at any time must not have its past changed. (The mean of all his ratings
-would move with each new one; one vote a day would let him speak for many users.) A user who is not
-named is a new one with each request.
+would move with each new one; one vote a day would let him speak for many users.) A row of the
+log without a user is a user of its own.
 """
 
 import sqlite3

@@ -58,21 +58,23 @@ class Finding:
     @property
     def sentence(self) -> str:
         """Return the verdict with its evidence."""
-        return f"{self.head}{self._evidence}"
+        mark = ";" if self.verdict == "open" else ":"
+        return f"{self.head}{mark} {self.evidence}"
 
     @property
-    def _evidence(self) -> str:
+    def evidence(self) -> str:
+        """Return what the verdict stands on, or what is missing for one."""
         if self.verdict == "changed":
             return (
-                ": no single difference fits all votes, so users or their questions were others at "
+                "no single difference fits all votes, so users or their questions were others at "
                 "first than later; begin again with another serve.traffic.salt"
             )
         if self.verdict == "open":
-            return f"; {_missing(self.needed)}"
+            return _missing(self.needed)
         ends = sorted(100 * abs(end) for end in (self.followed.low[-1], self.followed.high[-1]))
         more = "more" if self.verdict == "better" else "fewer"
         what = "thumbs up" if self.kind == "split" else "wins than losses"
-        return f": {ends[0]:.0f} to {ends[1]:.0f} in 100 {more} {what}"
+        return f"{ends[0]:.0f} to {ends[1]:.0f} {more} {what} in 100"
 
 
 def find_split(votes: Votes, share: float) -> Finding:

@@ -1,0 +1,1 @@
+"""An A/B test as a page, and in the terminal."""
