@@ -1,0 +1,1 @@
+"""An HTTP API in OpenAI's shape over the engine."""
