@@ -78,4 +78,3 @@ def wait_until(is_so: Callable[[], object], seconds: float = PATIENCE) -> None:
     while not is_so():
         assert time.monotonic() < ends, "it did not come about"
         time.sleep(0.01)
-

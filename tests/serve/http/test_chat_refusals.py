@@ -1,4 +1,4 @@
-"""Whatever is wrong with a request is told, by field, with a 4xx; hypothesis looks for what is not."""
+"""What is wrong with a request is told, by field, with a 4xx; hypothesis looks for what is not."""
 
 import json
 from collections.abc import Iterator
@@ -161,9 +161,11 @@ def test_roles_that_a_template_does_not_show_are_the_clients_to_change(
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=8,
-)  # fmt: skip
+)
 text_part = st.fixed_dictionaries({"type": st.just("text"), "text": st.text(max_size=30)})
 message = st.fixed_dictionaries(
     {
@@ -173,24 +175,20 @@ message = st.fixed_dictionaries(
     optional={"name": anything, "tool_calls": anything},
 )
 numbers = st.sampled_from([0, 1, -1, 2, 0.5, 1e-320, 1e308, 2**63, -(2**70), 5e-324])
+NUMBERS = ["temperature", "top_p", "seed", "max_tokens", "max_completion_tokens", "n", "top_k"]
+OTHERS = ["stream", "stream_options", "user", "safety_identifier", "tools", "tool_choice"]
+OTHERS += ["logprobs", "response_format", "logit_bias", "unheard_of"]
 request = st.fixed_dictionaries(
     {
         "model": st.sampled_from(["base", "default"]) | anything,
         "messages": st.lists(message, max_size=4) | anything,
     },
     optional={
-        **{
-            field: numbers | anything
-            for field in ("temperature", "top_p", "seed", "max_tokens", "max_completion_tokens", "n")
-        },
-        **{
-            field: anything
-            for field in ("stream", "stream_options", "user", "safety_identifier", "tools",
-                          "tool_choice", "logprobs", "response_format", "logit_bias", "extra")
-        },
+        **{field: numbers | anything for field in NUMBERS},
+        **{field: anything for field in OTHERS},
         "stop": st.text(max_size=5) | st.lists(st.text(max_size=5), max_size=5) | anything,
     },
-)  # fmt: skip
+)
 ALLOWED = {200, 400, 404}
 
 
@@ -206,7 +204,9 @@ def test_any_value_of_any_field_is_answered_or_refused(server: Running, value: A
         assert reply.text.endswith("data: [DONE]\n\n"), reply.text
 
 
-@given(content=st.binary(max_size=200), kind=st.sampled_from(["application/json", "", "text/plain"]))
+@given(
+    content=st.binary(max_size=200), kind=st.sampled_from(["application/json", "", "text/plain"])
+)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_bytes_are_refused(server: Running, content: bytes, kind: str) -> None:
     for path in (CHAT, "/v1/feedback"):
@@ -222,7 +222,9 @@ def test_any_name_is_unknown_or_known(server: Running, name: str) -> None:
     assert server.client.get(path).status_code in (200, 404)
 
 
-@given(value=anything | st.fixed_dictionaries({"id": anything, "rating": anything, "text": anything}))
+@given(
+    value=anything | st.fixed_dictionaries({"id": anything, "rating": anything, "text": anything})
+)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_feedback_is_taken_or_refused(server: Running, value: Any) -> None:
     content = json.dumps(value).encode()

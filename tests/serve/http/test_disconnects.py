@@ -88,9 +88,7 @@ def test_an_answer_that_nobody_reads_is_held_once_and_ends_in_time(engine: HeldE
         connection.close()
 
 
-def test_a_slow_reader_gets_everything_in_fewer_pieces(
-    server: Running, engine: HeldEngine
-) -> None:
+def test_a_slow_reader_gets_everything_in_fewer_pieces(server: Running, engine: HeldEngine) -> None:
     connection = begin(server, stream=True)
     until(lambda: engine.answers)
     written = [f"<{number}>" + "长" * 3000 for number in range(500)]

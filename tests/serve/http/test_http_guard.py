@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 
 from loraflow.model.source import BaseModel
@@ -33,7 +34,8 @@ def test_programs_of_this_machine_are_let_in(server: Running, host: str) -> None
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example:8000", "127.0.0.1.evil.example", "192.168.1.2", "localhost.evil", "", "["]
+    "host",
+    ["evil.example:8000", "127.0.0.1.evil.example", "192.168.1.2", "localhost.evil", "", "["],
 )
 def test_pages_that_point_their_name_here_are_not(server: Running, host: str) -> None:
     for path in ("/v1/models", "/health", "/metrics"):
@@ -56,10 +58,18 @@ def test_pages_of_other_sites_can_send_and_read_nothing(server: Running) -> None
 def test_a_key_is_needed_for_all_but_health(tiny_base: BaseModel) -> None:
     with served(tiny_base, "密 key") as server:
         key = "Bearer 密 key".encode()
+        server.client.headers = httpx.Headers()
         pages = ["/v1/models", "/v1/models/base", "/metrics", "/openapi.json", "/nothing"]
-        for sent in (None, b"", b"Bearer", b"Bearer wrong", b"Basic " + key[7:], key + b"1", b"\xff"):
+        for sent in (
+            None,
+            b"",
+            b"Bearer",
+            b"Bearer wrong",
+            b"Basic " + key[7:],
+            key + b"1",
+            b"\xff",
+        ):
             headers = [] if sent is None else [(b"authorization", sent)]
-            server.client.headers.pop("authorization", None)
             for page in pages:
                 reply = server.client.get(page, headers=headers)
                 assert reply.status_code == 401, (sent, page)

@@ -24,10 +24,8 @@ def engine(tiny_base: BaseModel) -> HeldEngine:
 
 @pytest.fixture
 def server(engine: HeldEngine) -> Iterator[Running]:
-    config = serve_config(
-        "serve.limits={queue: 2, body_bytes: 20000, prompt_tokens: 200, max_tokens: 64, seconds: 1}",
-        "serve.answers_at_once=1",
-    )
+    limits = "queue: 2, body_bytes: 20000, prompt_tokens: 200, max_tokens: 64, seconds: 1"
+    config = serve_config(f"serve.limits={{{limits}}}", "serve.answers_at_once=1")
     names = Names(engine.as_engine(), NATIVE)
     with running(Serving(config, engine.as_engine(), names, None, None, None)) as found:
         yield found
@@ -50,9 +48,11 @@ def test_a_stream_that_takes_too_long_ends_with_an_error(
     server: Running, engine: HeldEngine
 ) -> None:
     client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0)
-    threading.Thread(
-        target=lambda: (until(lambda: engine.answers), engine.answers[0].say("家"))
-    ).start()
+    def begin() -> None:
+        until(lambda: engine.answers)
+        engine.answers[0].say("家")
+
+    threading.Thread(target=begin).start()
     texts = []
     with pytest.raises(openai.APIError, match="not done within 1 s"):
         for chunk in client.chat.completions.create(
@@ -118,7 +118,7 @@ def test_an_endless_body_is_cut_off(server: Running) -> None:
         b"content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
     )
     piece = b"10000\r\n" + b"a" * 65536 + b"\r\n"
-    with pytest.raises(OSError, match="reset|pipe"):
+    with pytest.raises(OSError, match=r"reset|pipe"):
         for _ in range(10_000):
             connection.sendall(piece)
     until(lambda: server.desk.admission.open == 0)

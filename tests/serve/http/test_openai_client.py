@@ -108,9 +108,7 @@ def test_text_parts_are_read_as_one_text(client: openai.OpenAI) -> None:
     assert apart.choices[0].message.content == joined.choices[0].message.content
 
 
-def test_errors_become_the_exceptions_of_the_client(
-    client: openai.OpenAI, server: Running
-) -> None:
+def test_errors_become_the_exceptions_of_the_client(client: openai.OpenAI, server: Running) -> None:
     with pytest.raises(openai.NotFoundError) as unknown:
         ask(client, model="gpt-5")
     assert (unknown.value.code, unknown.value.param) == ("model_not_found", "model")
@@ -125,9 +123,7 @@ def test_errors_become_the_exceptions_of_the_client(
         ask(stranger)
 
 
-def test_feedback_counts_for_answers_of_this_server(
-    client: openai.OpenAI, server: Running
-) -> None:
+def test_feedback_counts_for_answers_of_this_server(client: openai.OpenAI, server: Running) -> None:
     answer = ask(client)
     said = {"id": answer.id, "rating": "down", "better": "我是甄嬛"}
     assert server.client.post("/v1/feedback", json=said).json()["id"] == answer.id
