@@ -48,6 +48,7 @@ def test_a_stream_that_takes_too_long_ends_with_an_error(
     server: Running, engine: HeldEngine
 ) -> None:
     client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0)
+
     def begin() -> None:
         until(lambda: engine.answers)
         engine.answers[0].say("家")
