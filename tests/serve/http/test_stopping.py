@@ -1,11 +1,11 @@
 """SIGTERM: no more requests, those in the making end, then the server does."""
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -49,12 +49,8 @@ def ask_meanwhile(
     """Begin a request, and return when it is being answered."""
     replies: list[httpx.Response] = []
 
-    def run() -> None:
-        with suppress(httpx.RemoteProtocolError, httpx.ReadError):  # the server has ended
-            replies.append(ask(client, tokens, stream))
-
     before = client.get("/health").json()["answering"]
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=lambda: replies.append(ask(client, tokens, stream)))
     thread.start()
     wait_until(lambda: client.get("/health").json()["answering"] == before + 1)
     return thread, replies
@@ -89,10 +85,20 @@ def test_answers_longer_than_the_grace_are_told_of_the_end(start: Start) -> None
 
 def test_a_second_signal_waits_for_nobody(start: Start) -> None:
     process, client = start(10 * PATIENCE)
-    thread, outcomes = ask_meanwhile(client, 900, False)
+    thread, replies = ask_meanwhile(client, 900, False)
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as slow:
+        slow.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+            b"content-type: application/json\r\ncontent-length: 500\r\n\r\n{"
+        )
+        _end_by_two_signals(process, client)
+        assert slow.recv(4096).startswith(b"HTTP/1.1 503")  # whose body never came
+    thread.join()
+    assert replies[0].status_code == 503
+
+
+def _end_by_two_signals(process: subprocess.Popen[str], client: httpx.Client) -> None:
     process.send_signal(signal.SIGTERM)
     wait_until(lambda: client.get("/health").status_code == 503)
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE) == 0
-    thread.join()
-    assert not outcomes

@@ -3,6 +3,7 @@
 A plain ASGI middleware: those of the framework's own kind stand between a stream and its reader.
 """
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -49,6 +50,9 @@ class Guard:
             await self._app(scope, receive, reply)
         except ApiError as error:
             await as_response(error)(scope, receive, reply)
+        except asyncio.CancelledError:  # the server's end; it has no other use for this task
+            if not reply.status:
+                await as_response(stopping())(scope, receive, reply)
         except Exception:  # noqa: BLE001 - a bug, of which the client learns its number alone
             number = uuid.uuid4().hex
             _log.exception("bug %s", number)

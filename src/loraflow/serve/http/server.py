@@ -16,7 +16,7 @@ _MOST_CONNECTIONS = 1000  # idle ones too
 
 
 class Server(uvicorn.Server):
-    """On the first SIGTERM or SIGINT it takes no more requests; on the second it ends at once."""
+    """On the first SIGTERM or SIGINT it takes no more requests; on the second it ends."""
 
     def __init__(
         self, app: FastAPI, host: str, port: int, *, grace_seconds: float = GRACE_SECONDS
@@ -51,11 +51,11 @@ class Server(uvicorn.Server):
             self._ends_at = time.monotonic() + self._grace_seconds
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop; on a second signal, end."""
+        """Stop; on a second signal, wait for no answer any more."""
         if self._ends_at is None:
             self.stop()
         else:
-            self.should_exit = self.force_exit = True
+            self._ends_at = time.monotonic()
 
     async def on_tick(self, counter: int) -> bool:
         """Look ten times a second whether the end has come."""
