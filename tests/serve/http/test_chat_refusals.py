@@ -167,28 +167,43 @@ anything = st.recursive(
     max_leaves=8,
 )
 text_part = st.fixed_dictionaries({"type": st.just("text"), "text": st.text(max_size=30)})
-message = st.fixed_dictionaries(
+good_message = st.fixed_dictionaries(
     {
-        "role": st.sampled_from(["system", "developer", "user", "assistant"]) | anything,
-        "content": st.text(max_size=50) | st.lists(text_part | anything, max_size=3) | anything,
-    },
+        "role": st.sampled_from(["system", "developer", "user", "assistant"]),
+        "content": st.text(max_size=50) | st.lists(text_part, max_size=3),
+    }
+)
+spoilt_message = st.fixed_dictionaries(
+    {"role": st.just("user") | anything, "content": st.lists(text_part | anything) | anything},
     optional={"name": anything, "tool_calls": anything},
 )
 numbers = st.sampled_from([0, 1, -1, 2, 0.5, 1e-320, 1e308, 2**63, -(2**70), 5e-324])
+GOOD = {
+    "temperature": st.floats(0, 2),
+    "top_p": st.floats(0, 1, exclude_min=True),
+    "seed": st.integers(-(2**63), 2**63 - 1),
+    "max_tokens": st.integers(1, 4),
+    "stop": st.lists(st.text(min_size=1, max_size=5), max_size=4),
+    "stream": st.booleans(),
+    "user": st.text(max_size=20),
+}
 NUMBERS = ["temperature", "top_p", "seed", "max_tokens", "max_completion_tokens", "n", "top_k"]
-OTHERS = ["stream", "stream_options", "user", "safety_identifier", "tools", "tool_choice"]
-OTHERS += ["logprobs", "response_format", "logit_bias", "unheard_of"]
-request = st.fixed_dictionaries(
-    {
-        "model": st.sampled_from(["base", "default"]) | anything,
-        "messages": st.lists(message, max_size=4) | anything,
-    },
-    optional={
-        **{field: numbers | anything for field in NUMBERS},
-        **{field: anything for field in OTHERS},
-        "stop": st.text(max_size=5) | st.lists(st.text(max_size=5), max_size=5) | anything,
-    },
+OTHERS = ["model", "stream", "stream_options", "user", "safety_identifier", "tools", "tool_choice"]
+OTHERS += ["stop", "logprobs", "response_format", "logit_bias", "unheard_of"]
+spoilt = st.one_of(
+    st.just({}),
+    *(st.fixed_dictionaries({field: numbers | anything}) for field in NUMBERS),
+    *(st.fixed_dictionaries({field: anything}) for field in OTHERS),
+    st.fixed_dictionaries({"messages": st.lists(good_message | spoilt_message) | anything}),
 )
+good = st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(["base", "default"]),
+        "messages": st.lists(good_message, min_size=1, max_size=4),
+    },
+    optional=GOOD,
+)
+request = st.builds(lambda whole, change: {**whole, **change}, good, spoilt)
 ALLOWED = {200, 400, 404}
 
 
