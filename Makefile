@@ -11,7 +11,7 @@ RUNS ?=
 comma := ,
 space := $() $()
 
-.PHONY: help install run sweep compare replay nightly deploy decide rollback ab feedback sync tidy data evaluate chat serve quant-report estimate ui dashboard test test-all lint format lock clean
+.PHONY: help install run sweep compare replay nightly deploy decide rollback ab feedback sync tidy data evaluate chat serve vllm quant-report estimate ui dashboard test test-all lint format lock clean
 
 help:  ## show this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ chat: install  ## talk to the champion, a run, or base and tuned side by side   
 
 serve: install  ## base and many adapters as an OpenAI-compatible API on http://127.0.0.1:8000   (ARGS="...")
 	@$(BIN)/python -m flows.serve $(ARGS)
+
+vllm: install  ## the same names on vLLM, for a GPU: its config and command, and the registry followed   (ARGS="...")
+	@$(BIN)/python -m flows.vllm $(ARGS)
 
 estimate: install  ## memory and time of a training, before it starts   (ARGS="KEY=VALUE ...")
 	@$(BIN)/python -m flows.estimate $(ARGS)

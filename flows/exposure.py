@@ -6,16 +6,16 @@ import socket
 from loraflow.errors import UserError
 
 
-def require_password(host: str, has_password: bool, fix: str) -> None:
-    """Refuse to listen on `host` for other machines unless a password is set.
+def require_password(host: str, has_password: bool, fix: str, *, option: str = "--host ") -> None:
+    """Refuse to listen on `host`, given by `option`, for others unless a password is set.
 
     Raises:
         UserError: says how to set one.
     """
     if not (_is_loopback(host) or has_password):
         raise UserError(
-            f"--host {host} lets other machines in, and no password is set: {fix} in the "
-            "environment, or leave --host out (docs/servers.md)"
+            f"{option}{host} lets other machines in, and no password is set: {fix} in the "
+            f"environment, or leave {option.strip(' =')} out (docs/servers.md)"
         )
 
 

@@ -77,8 +77,8 @@ def every_choice() -> list[str]:
     ]
 
 
-# groups that an experiment does not have: tests/sweep, tests/promote
-OF_OTHERS = ("sweep", "runner", "gate", "night", "schedule")
+# groups that an experiment does not have: tests/sweep, tests/promote, tests/serve
+OF_OTHERS = ("sweep", "runner", "gate", "night", "schedule", "serve", "chat", "export")
 
 
 def commands_in_comments() -> list[str]:

@@ -232,6 +232,10 @@ def test_a_pass_that_fails_ends_its_answers_and_no_others(
 
     monkeypatch.setattr(engine._bodies._mixing, "run", out_of_memory)
     assert Asked(engine, BASE, wish(engine, "a")).whole().finish == "failed"
+    monkeypatch.setattr(engine._bodies._mixing, "run", lambda *parts: run(*parts) * float("nan"))
+    drawn = wish(engine, "a", temperature=1.0)
+    assert Asked(engine, BASE, drawn).whole().finish == "failed"
     monkeypatch.setattr(engine._bodies._mixing, "run", run)
-    assert Asked(engine, BASE, wish(engine, "a")).whole().finish in ("stop", "length")
+    extreme = wish(engine, "a", temperature=1e-300, top_p=1e-320)
+    assert Asked(engine, BASE, extreme).whole().finish in ("stop", "length")
     engine.close()

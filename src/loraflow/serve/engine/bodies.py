@@ -165,7 +165,7 @@ def _kind(adapter: Adapter, folder: Path) -> str:
     if peft_type in _BEFORE_THE_TEXT or config.get("alora_invocation_tokens"):
         raise UserError(
             f"{adapter.source} is an adapter of type {peft_type}, which puts vectors before the "
-            "text; the server cannot batch it: train LoRA, or use it in make chat"
+            "text; the server cannot batch it: train a LoRA instead"
         )
     is_plain = all(config.get(key, values[0]) in values for key, values in _PLAIN.items())
     return "mixing" if peft_type == "LORA" and is_plain else "alone"

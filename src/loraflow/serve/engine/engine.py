@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import groupby
 
+from torch import Tensor
+
 from loraflow.errors import UserError
 from loraflow.model.load import CausalLM, load_for_answers
 from loraflow.model.source import BaseModel
@@ -221,13 +223,18 @@ class Engine:
             log.exception("a pass over %d answers failed; they end here", len(parts))
             self._finish(writings, lambda writing: writing.give_up("failed"))
             return
-        whole = [
-            (writing, row)
-            for writing, row in zip(writings, logits, strict=True)
-            if not writing.unread
-        ]
-        ended = [writing for writing, row in whole if writing.write(row, self._stop)]
+        rows = zip(writings, logits, strict=True)
+        whole = [(writing, row) for writing, row in rows if not writing.unread]
+        ended = [writing for writing, row in whole if self._write(writing, row)]
         self._finish(ended, self._remember)
+
+    def _write(self, writing: Writing, logits: Tensor) -> bool:
+        try:
+            return writing.write(logits, self._stop)
+        except RuntimeError:  # nothing can be drawn from what a broken adapter puts out
+            log.exception("an answer failed; it ends here")
+            writing.give_up("failed")
+            return True
 
     def _finish(self, writings: list[Writing], last: Callable[[Writing], None]) -> None:
         for writing in writings:

@@ -76,7 +76,7 @@ def prepare(causal_lm: Any) -> None:
     if not (known and _agrees(causal_lm, expected)):
         raise UserError(
             f"{type(causal_lm).__name__} mixes tokens in a way that the embedded server does not "
-            "know; export the model (make export) and serve it with vLLM: serve.engine=vllm"
+            "know; serve it with vLLM (make vllm)"
         )
 
 

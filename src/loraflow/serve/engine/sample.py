@@ -5,6 +5,9 @@ from torch import Tensor
 
 from loraflow.serve.engine.wish import Wish
 
+_COLD = 1e-3  # temperature; below it, dividing by it overflows and only the likeliest is left
+_LEAST_SHARE = 1e-6  # top_p; the likeliest token is always in
+
 
 class Sampler:
     """Chooses for one answer, by its own generator, whatever is written beside it."""
@@ -20,7 +23,7 @@ class Sampler:
 
     def choose(self, logits: Tensor) -> int:
         """Return the likeliest token, or one that is drawn: logits (vocabulary,)."""
-        if self._wish.temperature == 0:
+        if self._wish.temperature < _COLD:
             return int(logits.argmax())
         shares = (logits.float().cpu() / self._wish.temperature).softmax(dim=-1)
         if self._wish.top_p < 1:
@@ -33,5 +36,5 @@ def _nucleus(shares: Tensor, top_p: float) -> Tensor:
     ordered, places = shares.sort(descending=True)
     before = ordered.cumsum(dim=-1) - ordered
     kept = torch.zeros_like(shares)
-    kept[places] = ordered * (before < top_p)
+    kept[places] = ordered * (before < max(top_p, _LEAST_SHARE))
     return kept

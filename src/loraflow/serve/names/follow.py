@@ -10,12 +10,12 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from loraflow.errors import PassingError, UserError
 from loraflow.files import read_json, write_json
 from loraflow.serve.adapters.adapter import Adapter
 from loraflow.serve.adapters.find import ALIASES, AdapterFinder, kept_as
-from loraflow.serve.names.names import Names
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +29,25 @@ class RegistryState:
     fault: str = ""  # why it does not answer, or an alias could not be followed
 
 
+class Movable(Protocol):
+    """Names that can be moved: of the engine here, or of another server."""
+
+    def point(self, name: str, adapter: Adapter) -> None:
+        """Have `name` mean `adapter`."""
+
+    def drop(self, name: str) -> None:
+        """Have `name` mean nothing any more."""
+
+    def tidy(self) -> None:
+        """Do what is due now and then."""
+
+
 class Follower:
     """Asks the registry again and again, in a thread of its own."""
 
-    def __init__(self, names: Names, finder: AdapterFinder, *, note: Path, seconds: float) -> None:
+    def __init__(
+        self, names: Movable, finder: AdapterFinder, *, note: Path, seconds: float
+    ) -> None:
         """Move names as the registry's aliases move, looked at every `seconds`."""
         self._names = names
         self._finder = finder
@@ -89,24 +104,28 @@ class Follower:
         if self._refused.get(alias) == number:
             return f"{alias} stays as it was: version {number} cannot be served"
         try:
-            adapter = self._finder.of_version(number, alias)
-            self._names.point(alias, adapter)
+            self._point(alias, self._finder.of_version(number, alias))
         except PassingError as error:
             return str(error)
         except UserError as error:
             log.warning("%s stays as it was: version %s: %s", alias, number, error)
             self._refused[alias] = number
             return f"{alias} stays as it was: {error}"
-        log.info("%s is version %s now", alias, number)
-        self._followed[alias] = adapter
         return ""
 
     def _follow_note(self) -> None:
         for alias, kept in read_json(self._note).items():
             adapter = self._finder.kept(kept, alias)
-            if adapter is not None:
-                self._names.point(alias, adapter)
-                self._followed[alias] = adapter
+            try:
+                if adapter is not None:
+                    self._point(alias, adapter)
+            except UserError as error:
+                log.warning("%s is not served: %s", alias, error)
+
+    def _point(self, alias: str, adapter: Adapter) -> None:
+        self._names.point(alias, adapter)
+        log.info("%s is %s now", alias, adapter.short)
+        self._followed[alias] = adapter
 
     def _write_note(self) -> None:
         """Note what is followed; a kill half-way leaves the note before."""

@@ -1,0 +1,48 @@
+"""What both servers begin with: the adapters that are named, and the config of their base."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pydantic.dataclasses import dataclass
+
+from flows.used_command import Used
+from loraflow.config import Config, ServeConfig
+from loraflow.config.values import STRICT
+from loraflow.errors import PassingError
+
+if TYPE_CHECKING:
+    from loraflow.serve.adapters.adapter import Adapter
+    from loraflow.serve.adapters.find import AdapterFinder
+
+KEY = "LORAFLOW_API_KEY"  # environment variable
+
+
+@dataclass(frozen=True, config=STRICT)
+class Sections:
+    """What a server has beside the experiment's own sections."""
+
+    serve: ServeConfig
+
+
+def find_given(used: Used[Sections]) -> "tuple[AdapterFinder, dict[str, Adapter]]":
+    """Return what finds adapters, and those that serve.adapters names."""
+    from loraflow.serve.adapters.find import AdapterFinder
+
+    serve = used.sections.serve
+    finder = AdapterFinder(
+        used.config.tracking, registered=serve.registered, cache=serve.folder / "adapters"
+    )
+    return finder, {name: finder.find(source) for name, source in serve.adapters.items()}
+
+
+def served_config(
+    used: Used[Sections], finder: "AdapterFinder", given: "Mapping[str, Adapter]"
+) -> Config:
+    """Return the config whose base is served: of the champion's training, else of the first."""
+    try:
+        champion = finder.aliases().get("champion")
+        leads = [finder.of_version(champion, "champion")] if champion is not None else []
+    except PassingError:  # whoever follows the registry says so, and serves what was served last
+        leads = []
+    known = [adapter for adapter in [*leads, *given.values()] if adapter.settings is not None]
+    return used.config_of(known[0]) if known else used.config
