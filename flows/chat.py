@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic.dataclasses import dataclass as checked
 
 from flows.command import run_safely
+from flows.console import speak_plainly
 from flows.used_command import Used, read_used, used_words
 from loraflow.config import ChatConfig
 from loraflow.config.values import STRICT
@@ -37,6 +38,7 @@ class _Opened:
 
 def main() -> None:
     """Read the command line, load the model, talk until the user leaves."""
+    speak_plainly()
     run_safely(_run)
 
 

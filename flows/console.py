@@ -1,4 +1,4 @@
-"""How errors stand in the dashboard's log; used by `logging.yml`."""
+"""What is said in the terminal and in the dashboard's log: for flows by `logging.yml`."""
 
 import logging
 
@@ -13,3 +13,10 @@ class WithoutUserTraceback(logging.Filter):
         if record.exc_info and isinstance(record.exc_info[1], UserError):
             record.exc_info = None
         return True
+
+
+def speak_plainly() -> None:
+    """Say what this project's code notes in the terminal, in a command that is no flow."""
+    logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("loraflow").setLevel(logging.INFO)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # as in logging.yml

@@ -4,7 +4,6 @@ python -m flows.serve                                     # the champion of make
 python -m flows.serve 'serve.adapters={mine: run:ID}'     # a run, as the model "mine"
 """
 
-import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from flows.command import run_safely
+from flows.console import speak_plainly
 from flows.exposure import require_password, shown_host
 from flows.serving import KEY, Sections, find_given, served_config
 from flows.used_command import Used, read_used, used_words
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Read the command line, load the base and its adapters, answer until told to end."""
-    logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("loraflow").setLevel(logging.INFO)
+    speak_plainly()
     run_safely(_run)
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 
 from flows.command import run_safely
+from flows.console import speak_plainly
 from flows.exposure import require_password
 from flows.serving import KEY, Sections, find_given, served_config
 from flows.used_command import Used, read_used, used_words
@@ -15,6 +16,7 @@ from flows.used_command import Used, read_used, used_words
 
 def main() -> None:
     """Read the command line, write what vLLM needs, move its adapters until told to end."""
+    speak_plainly()
     run_safely(_run)
 
 
