@@ -48,6 +48,9 @@ ab: install  ## which of two served adapters users like better, as far as one ca
 feedback: install  ## what users said of answers, as preference data   (ARGS="out=FOLDER")
 	@$(BIN)/python -m flows.traffic feedback $(ARGS)
 
+promote: install  ## the challenger, or a version, made champion by hand   (ARGS='reason="make ab says so"')
+	@$(BIN)/python -m flows.promote $(ARGS)
+
 tidy: install  ## keep the store within night.disk_gib; look first: ARGS="dry_run=true"
 	@$(BIN)/python -m flows.tidy $(ARGS)
 
