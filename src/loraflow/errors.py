@@ -22,6 +22,20 @@ class Pruned(Exception):
     """A trial is far behind others of its arm, so it was stopped. Nothing is wrong."""
 
 
+class Paused(Pruned):
+    """A trial waits, with a checkpoint, for others of its arm to come as far: it may go on."""
+
+    def __init__(self, step: int, steps: int) -> None:
+        """Note behind which step, and of how many."""
+        super().__init__(step, steps)
+        self.step = step
+        self.steps = steps
+
+    def __str__(self) -> str:
+        """Return the reason as runs and reports have it."""
+        return f"paused at step {self.step} of {self.steps}"
+
+
 def nearest(word: str, choices: list[str]) -> str:
     """Return " (did you mean ...?)" for the choice closest to `word`, or nothing."""
     by_last_part = {choice.rpartition(".")[2]: choice for choice in reversed(choices)}

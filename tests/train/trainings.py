@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +18,6 @@ from loraflow.files import write_json
 from loraflow.model.source import BaseModel
 from loraflow.train.job import Job
 from tests.conftest import composed
-
-if TYPE_CHECKING:
-    from loraflow.model.lend import ModelLender
 
 ROWS = 40
 SMALL = (  # a step takes some hundredths of a second
@@ -73,8 +70,7 @@ def train_rows(
     out: Path,
     *overrides: str,
     work: Path | None = None,
-    start: Path | None = None,
-    lender: "ModelLender | None" = None,
+    **more: Any,  # of the job: start, lender, pause_at
 ) -> dict[str, Any]:
     """Run the stage on `tokens` into `out`, and return its summary."""
     from loraflow.train.run import train  # noqa: PLC0415 - torch, for those who train
@@ -86,10 +82,9 @@ def train_rows(
         training,
         base,
         tokens,
-        start=start,
         work=work or out.with_name(f"{out.name}-work"),
         log_metric=lambda *_: None,
-        lender=lender,
+        **{"start": None, **more},
     )
     return train(job, out=out)
 

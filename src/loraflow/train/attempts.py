@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from loraflow.errors import Paused
 from loraflow.files import HISTORY, read_json, read_lines, write_json, write_lines
 from loraflow.progress import progress
 from loraflow.train.build import build_trainer
@@ -29,11 +30,14 @@ def run_attempts(job: Job) -> Any:
 
     Raises:
         Diverged: if it does so once more.
+        Paused: behind the step `job.pause_at`, unless that is the last one.
     """
     job.work.mkdir(parents=True, exist_ok=True)
     noted = job.work / "halvings.json"
     halvings = read_json(noted)["halvings"] if noted.is_file() else 0
     checkpoint = newest_checkpoint(job.work / "checkpoints")
+    if checkpoint is not None and _has_paused(job, checkpoint.step):
+        raise Paused(checkpoint.step, planned_steps(job))
     while True:
         try:
             return _attempt(job, checkpoint, halvings)
@@ -51,6 +55,11 @@ def run_attempts(job: Job) -> Any:
                 halvings,
                 job.settings.divergence.retries,
             )
+
+
+def _has_paused(job: Job, step: int) -> bool:
+    """Tell whether an earlier process came as far as this one is to."""
+    return job.pause_at is not None and job.pause_at <= step < planned_steps(job)
 
 
 def _attempt(job: Job, checkpoint: Checkpoint | None, halvings: int) -> Any:

@@ -19,6 +19,7 @@ from loraflow.train.arguments import training_arguments
 from loraflow.train.divergence import Watch
 from loraflow.train.early_stopping import EarlyStopping
 from loraflow.train.job import Job
+from loraflow.train.pause import PauseAt
 from loraflow.train.progressive import Progressive
 from loraflow.train.rows import planned_steps, read_rows_to_train
 
@@ -97,4 +98,6 @@ def _callbacks(job: Job, trainer: Any) -> list[Any]:
         callbacks.append(EarlyStopping(job, trainer))
     if job.settings.progressive is not None:
         callbacks.append(Progressive(trainer.model, job.settings.progressive))
+    if job.pause_at is not None:
+        callbacks.append(PauseAt(job.pause_at))
     return callbacks

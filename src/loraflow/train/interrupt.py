@@ -45,8 +45,8 @@ class StopOnSignal(TrainerCallback):  # type: ignore[misc]  # transformers comes
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        if self.received is not None:
-            os.kill(os.getpid(), self.received)  # to whoever handled it before
+            if self.received is not None:  # also if the block was left by an error
+                os.kill(os.getpid(), self.received)  # to whoever handled it before
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:

@@ -24,3 +24,4 @@ class Job:
     work: Path  # checkpoints; outlives an interruption, deleted when the output is whole
     log_metric: LogMetric
     lender: "ModelLender | None" = None  # of a base that others use too; None: load one
+    pause_at: int | None = None  # step behind which it waits to be told to go on

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from loraflow.config import AdapterConfig, TrainConfig
-from loraflow.errors import UserError
+from loraflow.errors import Paused, UserError
 from loraflow.files import HISTORY, read_json, write_json
 from loraflow.measure import LogMetric
 from loraflow.model.source import BaseModel
@@ -21,7 +21,7 @@ from loraflow.train.job import Job
 
 log = logging.getLogger(__name__)
 
-RESULT, FAULT, ORDER = "result.json", "fault.json", "order.json"
+RESULT, FAULT, PAUSE, ORDER = "result.json", "fault.json", "pause.json", "order.json"
 _SECONDS_BETWEEN_LOOKS = 1.0
 _PATHS = ("tokens", "start", "work")
 _SECTIONS: dict[str, TypeAdapter[Any]] = {
@@ -36,10 +36,11 @@ def train_together(job: Job, out: Path) -> dict[str, Any]:
 
     Raises:
         UserError: what the user can mend, as the first process said it.
+        Paused: behind the step `job.pause_at`.
         RuntimeError: if a process failed otherwise.
     """
     job.work.mkdir(parents=True, exist_ok=True)
-    for name in (RESULT, FAULT):
+    for name in (RESULT, FAULT, PAUSE):
         (job.work / name).unlink(missing_ok=True)
     write_json(job.work / ORDER, _dump(job, out))
     log.info("training in %d processes", job.settings.processes)
@@ -55,6 +56,8 @@ def train_together(job: Job, out: Path) -> dict[str, Any]:
         process.wait()
     if (job.work / FAULT).is_file():
         raise UserError(read_json(job.work / FAULT)["message"])
+    if (job.work / PAUSE).is_file():
+        raise Paused(**read_json(job.work / PAUSE))
     if not (job.work / RESULT).is_file():
         raise RuntimeError(f"a training process ended with status {process.returncode}")
     summary: dict[str, Any] = read_json(job.work / RESULT)
@@ -66,7 +69,8 @@ def read_order(path: Path, log_metric: LogMetric) -> tuple[Job, Path]:
     order = read_json(path)
     sections = {name: adapter.validate_python(order[name]) for name, adapter in _SECTIONS.items()}
     paths = {name: Path(order[name]) if order[name] else None for name in _PATHS}
-    return Job(**sections, **paths, log_metric=log_metric), Path(order["out"])  # type: ignore[arg-type]
+    job = Job(**sections, **paths, log_metric=log_metric, pause_at=order["pause_at"])  # type: ignore[arg-type]
+    return job, Path(order["out"])
 
 
 def end_with_launcher() -> None:
@@ -90,6 +94,7 @@ def _dump(job: Job, out: Path) -> dict[str, Any]:
         **sections,
         **{name: str(path.absolute()) if path else None for name, path in paths.items()},
         "out": str(out.absolute()),
+        "pause_at": job.pause_at,
     }
 
 

@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from loraflow.errors import UserError
+from loraflow.errors import Paused, UserError
 from loraflow.files import write_json
-from loraflow.train.launch import FAULT, RESULT, end_with_launcher, read_order
+from loraflow.train.launch import FAULT, PAUSE, RESULT, end_with_launcher, read_order
 
 
 def main() -> None:
@@ -24,6 +24,10 @@ def main() -> None:
         if first:
             write_json(job.work / FAULT, {"message": str(error)})
         sys.exit(2)
+    except Paused as paused:
+        if first:
+            write_json(job.work / PAUSE, {"step": paused.step, "steps": paused.steps})
+        return
     if first:
         write_json(job.work / RESULT, summary)
 
