@@ -10,7 +10,7 @@ import mlflow
 import pytest
 
 from loraflow.config import TrackingConfig
-from loraflow.errors import Pruned, UserError
+from loraflow.errors import Paused, Pruned, UserError
 from loraflow.tracking.run import PROCESS_TAG, open_run
 from tests.tracking.servers import OTHER_PLAN, PLAN, all_runs, ending_of, run_of
 
@@ -88,6 +88,21 @@ def test_pruned_trial_is_no_failed_one(tracking: TrackingConfig) -> None:
     with pytest.raises(Pruned), open_run(tracking, PLAN, name="a", data="d") as run:
         raise Pruned("at step 3: far behind")
     assert ending_of(tracking, run.id) == ("KILLED", "pruned", "at step 3: far behind")
+
+
+def test_a_paused_run_goes_on_and_is_told_no_step_twice(tracking: TrackingConfig) -> None:
+    with pytest.raises(Paused), open_run(tracking, PLAN, name="a", data="d") as run:
+        run.log_metric("train/loss", 3.0, 1)
+        raise Paused(1, 2)
+    assert ending_of(tracking, run.id) == ("KILLED", "pruned", "paused at step 1 of 2")
+    with open_run(tracking, PLAN, name="a", data="d") as again:
+        assert ending_of(tracking, run.id) == ("RUNNING", "running", None)
+        again.log_history([{"step": 1, "train/loss": 3.0}, {"step": 2, "train/loss": 2.0}])
+        again.recorded = True
+    assert [one.info.run_id for one in all_runs(tracking)] == [again.id] == [run.id]
+    assert ending_of(tracking, run.id) == ("FINISHED", "finished", None)
+    history = again.client.get_metric_history(run.id, "train/loss")
+    assert [(one.step, one.value) for one in history] == [(1, 3.0), (2, 2.0)]
 
 
 def test_what_is_said_first_of_the_end_holds(tracking: TrackingConfig) -> None:

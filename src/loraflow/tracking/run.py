@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunInfo, RunTag
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities import Run as FoundRun
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
@@ -148,9 +148,9 @@ def open_run(
 ) -> Iterator[Run]:
     """Yield the run of this plan: the finished one if there is one, else a new, active one.
 
-    Runs that processes of this machine left behind when they were killed are marked so. Should the
-    tracking server be away, or go away, the block goes on, with a run that has no id or stays
-    unfinished there: `loraflow.outbox` is for what it was to hold.
+    One that was paused goes on. Runs that processes of this machine left behind when they were
+    killed are marked so. Should the tracking server be away, or go away, the block goes on, with a
+    run that has no id or stays unfinished there: `loraflow.outbox` is for what it was to hold.
 
     Args:
         tracking: where MLflow keeps runs
@@ -165,9 +165,7 @@ def open_run(
     tags = {**first_tags(plan, data), COMMIT_TAG: started.commit, STARTED_TAG: started.started}
     with ending_on_sigterm():
         try:
-            client, info, is_old = _find_or_start(tracking, plan, name, parent, tags)
-            url = run_url(tracking, info)
-            run = Run(client, info.run_id, url, started, finished=is_old)
+            run = _find_or_start(tracking, plan, name, parent, tags, started)
         except Unreachable as error:
             log.warning("%s; the run goes on and is logged later, by make sync", error)
             run = Run(MlflowClient(tracking.uri), "", "", started)
@@ -179,22 +177,27 @@ def open_run(
 
 
 def _find_or_start(
-    tracking: TrackingConfig, plan: Key, name: str, parent: str | None, tags: dict[str, str]
-) -> tuple[MlflowClient, RunInfo, bool]:
-    """Return a client, the run, and whether it is an earlier one."""
+    tracking: TrackingConfig,
+    plan: Key,
+    name: str,
+    parent: str | None,
+    tags: dict[str, str],
+    started: Provenance,
+) -> Run:
+    """Return the finished run of the plan, the paused one, running again, or a new one."""
     client, experiment = connect(tracking)
+    which: dict[str, Any] = {"experiment_id": experiment, "run_name": name, "tags": tags}
+    told: set[tuple[str, int]] = set()
     try:
         mark_killed(client, experiment)
-        for earlier in runs_of(client, experiment, plan, parent):
-            if earlier.info.status == "FINISHED":
-                return client, earlier.info, True
+        found = runs_of(client, experiment, plan, parent)
+        if earlier := next((run for run in found if run.info.status == "FINISHED"), None):
+            url = run_url(tracking, earlier.info)
+            return Run(client, earlier.info.run_id, url, started, finished=True)
+        if paused := next((run for run in found if run.data.tags[STATE_TAG] == "pruned"), None):
+            which, told = reopen(client, paused, tags), _told(client, paused)
         active = mlflow.start_run(
-            experiment_id=experiment,
-            run_name=name,
-            nested=parent is not None,
-            parent_run_id=parent,
-            tags=tags,
-            log_system_metrics=True,
+            **which, nested=parent is not None, parent_run_id=parent, log_system_metrics=True
         )
     except MlflowException as error:
         if not is_outage(tracking, error):
@@ -202,7 +205,28 @@ def _find_or_start(
         raise Unreachable(
             f"tracking.uri={tracking.uri} has gone away: {str(error)[:200]}"
         ) from error
-    return client, active.info, False
+    return Run(client, active.info.run_id, run_url(tracking, active.info), started, _told=told)
+
+
+def reopen(client: MlflowClient, run: FoundRun, tags: Mapping[str, str]) -> dict[str, str]:
+    """Make an earlier run this process's own; return what MLflow is to start it again by.
+
+    Before it runs: another process would take it for one that was left behind.
+    """
+    client.log_batch(run.info.run_id, tags=[RunTag(*tag) for tag in tags.items()])
+    if REASON_TAG in run.data.tags:
+        client.delete_tag(run.info.run_id, REASON_TAG)
+    return {"run_id": run.info.run_id}
+
+
+def _told(client: MlflowClient, run: FoundRun) -> set[tuple[str, int]]:
+    """Return the metrics that the run has already, with their steps."""
+    names = [name for name in run.data.metrics if not name.startswith("system/")]
+    return {
+        (name, metric.step)
+        for name in names
+        for metric in client.get_metric_history(run.info.run_id, name)
+    }
 
 
 def runs_of(client: MlflowClient, experiment: str, plan: Key, parent: str | None) -> list[FoundRun]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.entities import RunTag
 from omegaconf import OmegaConf
 
 from loraflow.config import Config, TrackingConfig
@@ -20,11 +19,11 @@ from loraflow.tracking.process import ending_on_sigterm
 from loraflow.tracking.provenance import provenance
 from loraflow.tracking.result import log_result
 from loraflow.tracking.run import (
-    REASON_TAG,
     Run,
     ended_with_block,
     first_tags,
     mark_killed,
+    reopen,
     runs_of,
 )
 
@@ -49,12 +48,7 @@ def open_sweep(tracking: TrackingConfig, key: Key, *, name: str, data: str) -> I
     earlier = runs_of(client, experiment, key, None)
     tags = first_tags(key, data)
     if earlier:
-        run_id = earlier[0].info.run_id
-        # before it runs again, or another process would take it for one that was left behind
-        client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
-        if REASON_TAG in earlier[0].data.tags:
-            client.delete_tag(run_id, REASON_TAG)
-        which: dict[str, Any] = {"run_id": run_id}
+        which: dict[str, Any] = reopen(client, earlier[0], tags)
     else:
         which = {"experiment_id": experiment, "tags": tags}
     with ending_on_sigterm():
