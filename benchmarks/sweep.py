@@ -7,8 +7,9 @@ The question is which r is enough, each r with the best of several learning rate
 process of its own that prepares the data, loads the base in 4 bits, trains with TRL's SFTTrainer
 and its defaults, measures the loss on training rows apart, by which the rate is chosen, and answers
 the held-out rows with transformers' generate in padded batches. loraflow does all of it with one
-`make sweep`, which stops hopeless rates early. The base model is evaluated once on both sides, and
-the same statistics choose a rank from the answers.
+`make sweep`, in which one rate of each r trains to its end. The base model is on this disk before
+either side's clock starts, is evaluated once on both sides, and the same statistics choose a rank
+from the answers.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.sweep_sides import BASE, Items, Side, Trial, run_loraflow, run_plain
+from benchmarks.sweep_sides import BASE, Items, Side, Trial, have_base, run_loraflow, run_plain
 
 
 def main() -> None:
@@ -35,6 +36,7 @@ def main() -> None:
     trials = [Trial(rank, rate) for rank in options.ranks for rate in options.rates]
     cores, words = psutil.cpu_count(logical=False), _words(options)
     _say(f"{cores} cores, {len(trials)} trials: {' '.join(words)}")
+    have_base(words)
     ours = run_loraflow(options.ranks, options.rates, words)
     _note(f"loraflow: {ours.wall:.0f} s")
     count = min(options.plain_trials, len(trials))

@@ -1,7 +1,7 @@
 """One trial as a user would write it with TRL, PEFT and transformers alone."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,7 @@ def run_one(trial: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Train with rank trial["r"] (None: not at all), answer, and return loss, items, seconds."""
     from loraflow.model.source import find_base
 
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose("config", overrides=[readable(word) for word in trial["words"]])
-    config = load_config(to_settings(composed))
+    config = read_config(trial["words"])
     clock = _Clock()
     base = find_base(config.model, config.quantization)
     tokens, records = _data(config, base, folder)
@@ -36,6 +34,13 @@ def run_one(trial: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     items = _answer(model.eval(), config, base, tokens, records)
     clock.note("evaluate")
     return {"loss": loss, "items": items, "seconds": clock.seconds}
+
+
+def read_config(words: Sequence[str]) -> Config:
+    """Return the config that loraflow's command line `words` make."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = compose("config", overrides=[readable(word) for word in words])
+    return load_config(to_settings(composed))
 
 
 class _Clock:

@@ -35,6 +35,15 @@ class Side:
     items: Items  # of the base, and of each r with the rate that was chosen
 
 
+def have_base(words: Sequence[str]) -> None:
+    """Fetch and convert the base model, unless it is on this disk: both sides find it there."""
+    from benchmarks.sweep_plain import read_config
+    from loraflow.model.source import find_base
+
+    config = read_config(words)
+    find_base(config.model, config.quantization)
+
+
 def run_loraflow(ranks: Sequence[int], rates: Sequence[float], words: Sequence[str]) -> Side:
     """Run `make sweep` from nothing: an empty store, an empty MLflow, an empty Prefect."""
     with tempfile.TemporaryDirectory() as scratch:
