@@ -7,22 +7,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from flows.dispatch import HERE, Dispatch
 from flows.evaluation import models_of
-from flows.runners import run_trials
-from flows.trial import Assignment
+from flows.halving import halve
+from flows.trial import Order
 from loraflow.check import dump_config
-from loraflow.config import RunnerConfig
 from loraflow.errors import UserError
 from loraflow.plan.experiment import Plan, make_plan
 from loraflow.store import Key, Store, make_key
 from loraflow.sweep.arm import Arm, Proposal
 from loraflow.sweep.outcome import Notes, Outcome
-from loraflow.sweep.pruning import Pruning
 from loraflow.sweep.request import Request
 from loraflow.sweep.space import Value, combinations, name_values
 from loraflow.sweep.trials import Trial
 
-_HERE = RunnerConfig("local", 1, None, 0)  # controls: they make what all other trials share
 _ALL = 1_000_000
 _CHOOSING = ("tune", "sampler", "objectives")  # keys of sweep.search that choose other trials
 
@@ -36,7 +34,6 @@ class Course:
         self.store = Store(request.config.store)
         self.trials: list[Trial] = []  # all that belong to the sweep, as far as it is known
         self.chosen: set[str] = set()  # names of the arms that are compared
-        self._parent = ""
 
     @cached_property
     def plan(self) -> Plan:
@@ -80,9 +77,11 @@ class Course:
 
     def run(self, parent: str) -> None:
         """Run all trials that have not ended, nested below the MLflow run `parent`."""
-        self._parent = parent
+        self._dispatch = Dispatch(self.request, self.notes, parent)
         controls = self.request.controls()
-        self._run([(trial, None) for trial in controls], _HERE)
+        self._add(controls)
+        # here: they make what all other trials share
+        self._dispatch.run([Order(trial) for trial in controls], HERE)
         arms = [self._arm(compared) for compared in combinations(self.request.compared)]
         batch = [proposal for arm in arms for proposal in arm.resume(self._may_retry)]
         while batch := batch or [one for arm in arms for one in arm.propose(self._at_once(arms))]:
@@ -138,7 +137,7 @@ class Course:
         return arm
 
     def _may_retry(self, arm: Arm, tuned: Mapping[str, Value]) -> bool:
-        return not any(map(self._is_used_up, self.request.trials(arm.compared, tuned)))
+        return not any(map(self._dispatch.is_used_up, self.request.trials(arm.compared, tuned)))
 
     def _at_once(self, arms: Sequence[Arm]) -> int:
         """Return how many configurations of an arm are proposed before any of them is known.
@@ -155,55 +154,24 @@ class Course:
         trials = [self.request.trials(one.arm.compared, one.tuned) for one in batch]
         for repeats in trials:
             self._add(repeats)
-        if any(one.pruning for one in batch):
-            firsts = [(repeats[0], one.pruning) for repeats, one in zip(trials, batch, strict=True)]
-            self._run(firsts, self.request.runner)
-            trials_left = [repeats[1:] for repeats in trials if self._is_finished(repeats[0])]
-        else:
-            trials_left = trials
-        others = [(trial, None) for repeats in trials_left for trial in repeats]
-        self._run(others, self.request.runner)
+        trials_left = trials
+        if self.request.sweep.search.pruning is not None:
+            self._run_first_seeds(batch)
+            finished = self._dispatch.is_finished
+            trials_left = [repeats[1:] for repeats in trials if finished(repeats[0])]
+        others = [Order(trial) for repeats in trials_left for trial in repeats]
+        self._dispatch.run(others, self.request.runner)
         for repeats, one in zip(trials, batch, strict=True):
             one.arm.tell(one, [found for trial in repeats if (found := self.notes.read(trial))])
+
+    def _run_first_seeds(self, batch: Sequence[Proposal]) -> None:
+        if self.request.sweep.search.pruning == "halving":
+            halve(batch, self._dispatch)
+            return
+        firsts = [self.request.trials(one.arm.compared, one.tuned)[0] for one in batch]
+        orders = [Order(trial, one.pruning) for trial, one in zip(firsts, batch, strict=True)]
+        self._dispatch.run(orders, self.request.runner)
 
     def _add(self, trials: Sequence[Trial]) -> None:
         known = {trial.name for trial in self.trials}
         self.trials += [trial for trial in trials if trial.name not in known]
-
-    def _is_finished(self, trial: Trial) -> bool:
-        outcome = self.notes.read(trial)
-        return outcome is not None and outcome.state == "finished"
-
-    def _run(self, trials: Sequence[tuple[Trial, Pruning | None]], runner: RunnerConfig) -> None:
-        """Run trials that have attempts left; those that are done show as `Cached`."""
-        self._add([trial for trial, _ in trials])
-        before = {trial.name: self._failures(trial) for trial, _ in trials}
-        assignments = [
-            Assignment(
-                trial,
-                self.request.settings_of(trial),
-                self.notes.folder,
-                self._parent,
-                Path.cwd(),
-                pruning,
-            )
-            for trial, pruning in trials
-            if not self._is_used_up(trial)
-        ]
-
-        def has_ended(assignment: Assignment) -> bool:
-            outcome = self.notes.read(assignment.trial)
-            if outcome is None:
-                return False
-            return (
-                outcome.is_there(self._parent) or outcome.failures > before[assignment.trial.name]
-            )
-
-        run_trials(assignments, runner, has_ended)
-
-    def _failures(self, trial: Trial) -> int:
-        outcome = self.notes.read(trial)
-        return outcome.failures if outcome is not None else 0
-
-    def _is_used_up(self, trial: Trial) -> bool:
-        return self._failures(trial) >= self.request.sweep.attempts

@@ -11,6 +11,7 @@ from flows.evaluation import run_evaluation, run_page
 from flows.naming import facts_of
 from flows.stages import Stages, run_training_stages
 from loraflow.config import Config
+from loraflow.errors import Paused
 from loraflow.evaluate.outputs import EvaluationOutputs
 from loraflow.measure import LogMetric
 from loraflow.model.source import BaseModel
@@ -74,6 +75,7 @@ def run_experiment(
     name: str,
     parent: str | None = None,
     watch: Callable[[LogMetric], LogMetric] = lambda log_metric: log_metric,
+    pause_at: int | None = None,
 ) -> Finished:
     """Run what the store does not have, and log it all.
 
@@ -83,6 +85,10 @@ def run_experiment(
         name: of the run and the report
         parent: MLflow run of the sweep that this is a trial of
         watch: puts itself between a training and what logs its metrics
+        pause_at: step behind which the training waits; one that ends before is not evaluated
+
+    Raises:
+        Paused: with `pause_at`
     """
     from loraflow.evaluate.report.gather import gather
     from loraflow.tracking.run import open_run, tolerated_outage
@@ -101,7 +107,11 @@ def run_experiment(
             started=ready.started,
         ) as run,
     ):
-        data, trained = run_training_stages(config, plan, stages, watch(run.log_metric))
+        log_metric = watch(run.log_metric)
+        data, trained = run_training_stages(config, plan, stages, log_metric, pause_at)
+        if pause_at is not None:
+            steps = stages.store.result(plan.last.train)["counts"]["steps"]
+            raise Paused(steps, steps)
         outputs = run_evaluation(
             config, plan.evaluation, stages, judge=ready.judge, data=data, trained=trained
         )

@@ -121,7 +121,7 @@ def _require_memory(
 
 def _task(assignment: Assignment) -> Any:
     """Name the task by the trial's values; its outcome is in the notes, so nothing is cached."""
-    name = assignment.trial.name.replace("{", "(").replace("}", ")")
+    name = assignment.order.trial.name.replace("{", "(").replace("}", ")")
     return Task(
         run_trial, name="trial", task_run_name=name, persist_result=False, cache_policy=NO_CACHE
     )

@@ -50,11 +50,18 @@ class Stages:
 
 
 def run_training_stages(
-    config: Config, plan: Plan, stages: Stages, log_metric: LogMetric
+    config: Config,
+    plan: Plan,
+    stages: Stages,
+    log_metric: LogMetric,
+    pause_at: int | None = None,
 ) -> tuple[DataOutputs, Path]:
     """Run the earlier trainings, then prepare -> tokenize -> report and train; reuse what is there.
 
     Returns the folders of the data, and that of what was trained.
+
+    Raises:
+        Paused: behind the step `pause_at` of the last training, unless it ends before.
     """
     start = stages.start.folder if stages.start else None
     for name, part in config.before.items():
@@ -77,6 +84,7 @@ def run_training_stages(
         work,
         log_metric,
         stages.lender,
+        pause_at,
     )
     return data, stages.run(stages.store, plan.last.train, partial(_train, job))
 

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,10 @@ from flows.running import run_plainly
 from flows.stages import Stages
 from loraflow.check import load_config
 from loraflow.config import TrainConfig
-from loraflow.errors import Pruned, UserError
+from loraflow.errors import Paused, Pruned, UserError
 from loraflow.measure import LogMetric
 from loraflow.parallel import share_machine
-from loraflow.store import Store
+from loraflow.store import Key, Store
 from loraflow.sweep.outcome import Notes, Outcome, read_curves
 from loraflow.sweep.pruning import Pruning
 from loraflow.sweep.trials import Trial
@@ -37,15 +37,23 @@ _NO_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory"
 
 
 @dataclass(frozen=True)
+class Order:
+    """A trial that is to be run, and what may stop it."""
+
+    trial: Trial
+    pruning: Pruning | None = None
+    pause_at: int | None = None  # step behind which it waits for others of its arm
+
+
+@dataclass(frozen=True)
 class Assignment:
     """What a worker gets; can be pickled."""
 
-    trial: Trial
+    order: Order
     settings: Mapping[str, Any]
     notes: Path  # of the sweep
     parent: str  # MLflow run of the sweep
     folder: Path  # that the sweep was started in
-    pruning: Pruning | None
     place: str = ""  # among those that run now: "3 of 16"
     share: int = 1  # of how many workers of this machine this is one
 
@@ -53,43 +61,64 @@ class Assignment:
 def run_trial(assignment: Assignment) -> "Outcome | State[Outcome]":
     """Run a trial, or what is left of it, and note how it ended; one that is done is not repeated.
 
-    Ends as `Cached` or `Pruned` in the dashboard where it was so. An error is noted and raised.
+    Ends as `Cached`, `Paused` or `Pruned` in the dashboard where it was so. An error is noted and
+    raised.
     """
     set_environment()
     os.chdir(assignment.folder)  # a worker may have been started elsewhere
     share_machine(assignment.share)
-    trial, notes = assignment.trial, Notes(assignment.notes)
+    order, notes = assignment.order, Notes(assignment.notes)
+    trial = order.trial
     with notes.alone(trial):
         earlier = notes.read(trial)
-        if earlier is not None and earlier.is_there(assignment.parent):
-            return Completed(name="Cached", message="done before", data=earlier)
+        if earlier is not None and earlier.is_there(assignment.parent, order.pause_at):
+            return _shown(earlier) or Completed(name="Cached", message="done before", data=earlier)
         log.info("trial %s: %s", assignment.place, trial.name)
         try:
             outcome = _run(assignment)
         except Exception as error:
             _note_failure(notes, trial, error)
             raise
-        notes.write(trial, outcome)
+        notes.write(trial, replace(outcome, failures=earlier.failures if earlier else 0))
+    return _shown(outcome) or outcome
+
+
+def _shown(outcome: Outcome) -> "State[Outcome] | None":
+    """Return how a trial that is not finished is shown in the dashboard."""
     if outcome.state == "pruned":
         return Cancelled(name="Pruned", message=outcome.reason, data=outcome)
-    return outcome
+    if outcome.state == "paused":
+        return Completed(name="Paused", message=outcome.reason, data=outcome)
+    return None
 
 
 def _run(assignment: Assignment) -> Outcome:
-    config, trial = load_config(assignment.settings), assignment.trial
+    config, order = load_config(assignment.settings), assignment.order
     base, judge = models_of(config)
     stages = Stages(Store(config.store), base, run_plainly, warm_base())
     ready = get_ready(config, stages, judge)
-    watch = _watch(assignment.pruning, config.train)
     try:
         done = run_experiment(
-            ready, _record, name=trial.name, parent=assignment.parent, watch=watch
+            ready,
+            _record,
+            name=order.trial.name,
+            parent=assignment.parent,
+            watch=_watch(order.pruning, config.train),
+            pause_at=order.pause_at,
         )
     except Pruned as pruned:
-        work = stages.store.work(ready.plan.last.train)
-        losses, validation = read_curves(work)
-        return Outcome(trial.name, "pruned", str(pruned), losses=losses, validation=validation)
+        return _stopped(order.trial, pruned, stages.store, ready.plan.last.train)
     return _outcome(assignment, done)
+
+
+def _stopped(trial: Trial, pruned: Pruned, store: Store, key: Key) -> Outcome:
+    """Return how far a training came; one that ended before it could pause is in the store."""
+    trained = store.folder(key) if store.has(key) else None
+    losses, validation = read_curves(trained or store.work(key))
+    stopped = Outcome(trial.name, "pruned", str(pruned), losses=losses, validation=validation)
+    if isinstance(pruned, Paused):
+        return replace(stopped, state="paused", step=pruned.step, trained=str(trained or ""))
+    return stopped
 
 
 def _watch(pruning: Pruning | None, train: TrainConfig) -> Callable[[LogMetric], LogMetric]:
@@ -103,7 +132,7 @@ def _outcome(assignment: Assignment, done: Finished) -> Outcome:
     arm = done.outputs.tuned or done.outputs.base
     losses, validation = read_curves(done.trained)
     return Outcome(
-        assignment.trial.name,
+        assignment.order.trial.name,
         "finished",
         parent=assignment.parent,
         url=done.url,

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from loraflow.files import read_json
 from tests.test_flows import Project, tiny_project
 
 SMALL = [
@@ -164,31 +165,81 @@ def test_a_failed_trial_stops_no_other_and_is_tried_again_up_to_the_cap(
     assert parent_of(project).info.status == "FAILED"
 
 
+RATES = "1e-3,3e-2,3e-3,1e-4,1e-6,1e-7"
+TUNED = [
+    "adapter.r=1,8",
+    f"+sweep.search.tune={{train.learning_rate: [{RATES}]}}",
+    "sweep.search.pruning=halving",
+    "train.early_stopping={rows: 16, steps: 2, patience: 1000}",
+    "train.max_steps=16",
+]
+
+
+def notes_of(project: Project) -> list[Any]:
+    return [read_json(path) for path in project.folder.glob("store/sweep/*/trials/*.json")]
+
+
+def wait_for_pauses(project: Project, count: int, seconds: float = 300) -> None:
+    """Wait until so many trials have paused, and another trains."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if sum(note["state"] == "paused" for note in notes_of(project)) >= count:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"no {count} trials have paused")
+
+
+def check_halved(project: Project, seeds: int) -> None:
+    """Check that of each arm one configuration was trained to its end and the others in part."""
+    states = Counter(note["state"] for note in notes_of(project))
+    assert states == Counter({"pruned": 10, "finished": 1 + 2 * seeds})
+    ended = [run for run in trials_of(project) if run.data.tags["loraflow.state"] != "killed"]
+    assert Counter(run.data.tags["loraflow.state"] for run in ended) == states
+    assert {run.info.status for run in project.mlflow_runs()} <= {"FINISHED", "KILLED"}
+    assert len({run.info.run_name for run in ended}) == len(ended)
+    for run in ended:
+        steps = [step for step, _ in project.curve(run, "train/loss")]
+        assert steps == list(range(1, len(steps) + 1))
+    reasons = Counter(note["reason"] for note in notes_of(project) if note["state"] == "pruned")
+    assert reasons == Counter(
+        {
+            "paused at step 2 of 16; 2 of 6 went on": 8,
+            "paused at step 6 of 16; 1 of 2 went on": 2,
+        }
+    )
+
+
 @pytest.mark.slow
-def test_a_search_prunes_inside_arms_and_every_arm_keeps_its_best(
+def test_a_killed_search_goes_on_and_every_arm_keeps_its_best(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
-    tuned = [
-        "adapter.r=1,8",
-        "sweep.seeds=[0,1]",
-        "+sweep.search.tune={train.learning_rate: [1e-3,3e-2,1e-6,1e-7]}",
-        "sweep.search.pruning=halving",
-        "train.early_stopping={rows: 16, steps: 2, patience: 1000}",
-        "train.max_steps=16",
-    ]
-    project = sweeping(tiny_folder, tmp_path, *tuned)
+    project = sweeping(tiny_folder, tmp_path, *TUNED, "sweep.seeds=[0,1]")
+    for pauses in (3, 12):  # in the first round, and in the second
+        process = project.start(flow="sweep")
+        wait_for_pauses(project, pauses)
+        time.sleep(1.0)
+        kill_tree(process)
     done = project.run_flow("sweep")
     assert done.returncode == 0, done.stderr
-    states = Counter(run.data.tags["loraflow.state"] for run in trials_of(project))
-    assert states["pruned"] >= 1
-    assert states["failed"] == 0
-    arms = {
-        run.info.run_name.partition(" ")[0]
-        for run in trials_of(project)
-        if run.data.tags["loraflow.state"] == "finished"
-    }
-    assert arms == {"base", "r=1", "r=8"}
-    assert "Pruned" in {name for (name,) in project.prefect("SELECT state_name FROM task_run")}
+    check_halved(project, seeds=2)
+    arms = Counter(name.partition(" ")[0] for name in finished(project))
+    assert arms == Counter({"base": 1, "r=1": 2, "r=8": 2})
+    shown = {name for (name,) in project.prefect("SELECT state_name FROM task_run")}
+    assert {"Paused", "Pruned", "Completed"} <= shown
+    assert parent_of(project).data.metrics["sweep/pruned"] == 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runner", ["processes", "dask", "ray"])
+def test_a_search_in_rounds_is_the_same_on_several_workers(
+    tiny_folder: Path, tmp_path: Path, runner: str
+) -> None:
+    pytest.importorskip({"dask": "prefect_dask", "ray": "prefect_ray"}.get(runner, "prefect"))
+    words = [*TUNED, "sweep.seeds=[0]", f"runner={runner}", "runner.workers=2"]
+    project = sweeping(tiny_folder, tmp_path, *words)
+    done = project.run_flow("sweep")
+    assert done.returncode == 0, done.stderr
+    check_halved(project, seeds=1)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """How a trial ended is noted whole, and decides what is run again."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,15 @@ def test_curves_are_the_losses_of_a_history_and_a_training_without_one_has_none(
     ]
     write_lines(tmp_path / HISTORY, rows)
     assert read_curves(tmp_path) == ([(1, 2.5)], [(2, 3.0)])
+
+
+def test_a_paused_trial_is_there_for_whom_it_came_far_enough() -> None:
+    paused = Outcome(TRIAL.name, "paused", step=5)
+    assert [paused.is_there("sweep", step) for step in (5, 15, None)] == [True, False, False]
+    ended = replace(paused, trained="folder")  # before it could pause
+    assert [ended.is_there("sweep", step) for step in (15, None)] == [True, False]
+
+
+def test_the_best_loss_is_that_of_looks_until_the_step() -> None:
+    one = Outcome(TRIAL.name, "paused", validation=[(5, 2.0), (10, float("nan")), (15, 1.0)])
+    assert [one.best_loss(step) for step in (4, 10, 15)] == [float("inf"), 2.0, 1.0]

@@ -104,11 +104,8 @@ def test_several_objectives_choose_the_pareto_front(storage: str) -> None:
     assert {values["train.learning_rate"] for values in one.chosen()} == {1e-4, 3e-4}
 
 
-@pytest.mark.parametrize("pruner", ["halving", "hyperband"])
-def test_what_is_far_behind_is_pruned_before_any_of_its_batch_is_told(
-    storage: str, pruner: str
-) -> None:
-    one = search(storage, RANGE, sampler="random", trials=9, pruning=pruner)
+def test_what_is_far_behind_is_pruned_before_any_of_its_batch_is_told(storage: str) -> None:
+    one = search(storage, RANGE, sampler="random", trials=9, pruning="hyperband")
     numbers = [configuration.number for configuration in one.propose(9)]
     ends = [looked_at(Pruning(one.config, one.name, number), float(number)) for number in numbers]
     assert ends[0] == 40
@@ -138,6 +135,32 @@ def test_only_looks_are_reported(storage: str) -> None:
     log(LOOK, 2.0, 5)
     assert logged == ["train/loss", LOOK]
     assert one._study.trials[configuration.number].intermediate_values == {5: 2.0}
+
+
+def test_only_hyperband_stops_a_trial_that_trains(storage: str) -> None:
+    stops = {
+        name: Arm({}, search(storage, pruning=name)).pruning(0) is not None
+        for name in (None, "halving", "hyperband")
+    }
+    assert stops == {None: False, "halving": False, "hyperband": True}
+
+
+def test_a_study_learns_from_what_was_pruned_and_is_told_no_step_twice(storage: str) -> None:
+    one = search(storage, pruning="halving")
+    arm = Arm({}, one)
+    (proposal, *_) = arm.propose(3)
+    one.report(proposal.number, [(5, 3.0)])
+    arm.tell(proposal, [Outcome("a", "pruned", validation=[(5, 3.0), (15, 2.0)])])
+    told = one._study.trials[proposal.number]
+    assert (told.state.name, told.intermediate_values) == ("PRUNED", {5: 3.0, 15: 2.0})
+
+
+def test_tpe_draws_its_first_configurations_at_once(storage: str) -> None:
+    one = search(storage, RANGE, sampler="tpe", trials=8)
+    first = one.propose(1)
+    for configuration in first:
+        one.tell(configuration.number, [1.0])
+    assert (len(first), len(one.propose(1))) == (4, 1)
 
 
 def test_an_arm_without_anything_to_tune_is_proposed_once() -> None:

@@ -112,6 +112,15 @@ def test_lists_regexes_and_chinese_survive_composition() -> None:
             ["sweep=learning_rate_per_rank", "sweep.search.objectives=[seconds]"],
             "goes by the loss alone",
         ),
+        (
+            [
+                "sweep=learning_rate_per_rank",
+                "+train.accelerate.fsdp=full_shard",
+                "train.processes=2",
+                "quantization=none",
+            ],
+            "train.accelerate=.* have none; set it to hyperband",
+        ),
         (["sweep=smok"], "did you mean smoke"),
         (["sweep=default"], "sweep.space is empty"),
     ],

@@ -30,7 +30,7 @@ class Proposal:
 
     @property
     def pruning(self) -> Pruning | None:
-        """Return what may stop its first seed."""
+        """Return what may stop its first seed, by itself."""
         return self.arm.pruning(self.number)
 
 
@@ -65,8 +65,8 @@ class Arm:
         return only
 
     def pruning(self, number: int) -> Pruning | None:
-        """Return what may stop trial `number` of the study."""
-        if self._search is None or self._search.config.pruning is None:
+        """Return what may stop trial `number` of the study while it trains."""
+        if self._search is None or self._search.config.pruning != "hyperband":
             return None
         return Pruning(self._search.config, self._search.name, number)
 
@@ -79,6 +79,8 @@ class Arm:
         values = None
         if state == "finished":
             values = objectives(self._search.config, outcomes)
+        if state == "pruned":
+            self._search.report(proposal.number, outcomes[0].validation)
         self._search.tell(proposal.number, values, state)
 
     def chosen(self) -> list[Mapping[str, Value]]:

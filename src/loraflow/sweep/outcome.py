@@ -1,5 +1,6 @@
 """What became of the trials of a sweep: a small file for each, read again when it goes on."""
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +20,12 @@ Curve = list[tuple[int, float]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended."""
+    """How a trial ended, or how far it came."""
 
     trial: str
-    state: Literal["finished", "pruned", "failed"]
-    reason: str = ""  # why it failed, or where it was pruned
+    state: Literal["finished", "paused", "pruned", "failed"]
+    reason: str = ""  # why it failed, or where it was paused or pruned
+    step: int = 0  # behind which it was paused
     failures: int = 0  # so far
     parent: str = ""  # MLflow run of the sweep that it is logged under
     url: str = ""  # of its own MLflow run
@@ -33,12 +35,26 @@ class Outcome:
     losses: Curve = ()  # type: ignore[assignment]  # training loss
     validation: Curve = ()  # type: ignore[assignment]  # loss on rows apart
 
-    def is_there(self, parent: str) -> bool:
-        """Tell whether nothing is left to do: logged below `parent`, with its outputs there."""
+    def is_there(self, parent: str, pause_at: int | None = None) -> bool:
+        """Tell whether nothing is left to do: logged below `parent`, with its outputs there.
+
+        With `pause_at` it is enough to have come so far.
+        """
         if self.state == "finished":
             kept = all(Path(folder).is_dir() for folder in (self.trained, self.evaluated))
             return kept and self.parent == parent
+        if self.state == "paused":
+            return pause_at is not None and self.has_reached(pause_at)
         return self.state == "pruned"
+
+    def has_reached(self, step: int) -> bool:
+        """Tell whether it was trained so far, or to its end."""
+        return bool(self.trained) or self.step >= step
+
+    def best_loss(self, step: int) -> float:
+        """Return the least loss on rows apart until `step`; infinite if none was measured."""
+        losses = [loss for at, loss in self.validation if at <= step and math.isfinite(loss)]
+        return min(losses, default=math.inf)
 
 
 class Notes:

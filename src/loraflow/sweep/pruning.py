@@ -1,7 +1,6 @@
-"""Stops a hopeless trial early, by its loss on rows apart; the rows of the comparison see nothing.
+"""Hyperband: stops a trial that is far behind those before it, by its loss on rows apart.
 
-- Successive halving, asynchronous: Li et al. 2020, arXiv:1810.05934.
-- Hyperband: Li et al. 2018, arXiv:1603.06560.
+Li et al. 2018, arXiv:1603.06560. The rows of the comparison see nothing.
 """
 
 from dataclasses import dataclass
@@ -26,15 +25,12 @@ class Pruning:
 
         `first_look` is its step, and the number of steps from one look to the next.
         """
-        from optuna.trial import Trial  # noqa: PLC0415 - a second that only pruned sweeps need
-
-        from loraflow.sweep.study import make_pruner, open_study  # noqa: PLC0415
+        # Optuna takes a second that only pruned sweeps need
+        from loraflow.sweep.study import hyperband, open_study, open_trial  # noqa: PLC0415
 
         study = open_study(self.search, self.study)
-        study.pruner = make_pruner(self.search.pruning, first_look)
-        frozen = study.get_trials(deepcopy=False)[self.number]
-        trial = Trial(study, frozen._trial_id)  # Optuna has no other way in another process
-        told = set(frozen.intermediate_values)  # before an interruption
+        study.pruner = hyperband(first_look)
+        trial, told = open_trial(study, self.number)
 
         def log(name: str, value: float, step: int) -> None:
             log_metric(name, value, step)

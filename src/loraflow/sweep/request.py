@@ -143,3 +143,8 @@ def _check_looks(request: Request, config: Config) -> None:
             "sweep.search.tune chooses by the loss on training rows apart, and there are none; set "
             "train.early_stopping='{rows: 50, steps: 5, patience: 1000}'"
         )
+    if request.sweep.search.pruning == "halving" and config.train.accelerate:
+        raise UserError(
+            "sweep.search.pruning=halving lets trainings wait with a checkpoint, and sharded ones "
+            f"(train.accelerate={dict(config.train.accelerate)}) have none; set it to hyperband"
+        )

@@ -5,7 +5,7 @@ pruned because another arm is better: the comparison needs all of them.
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +16,14 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.pruners import HyperbandPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import TrialState
+from optuna.trial import Trial, TrialState
 
 from loraflow.config import SearchConfig
+from loraflow.sweep.halving import REDUCTION
 from loraflow.sweep.space import Dimension, Range, Value, combinations
 
-_REDUCTION = 3  # of three trials at a rung, one goes on (Li et al. 2020, arXiv:1810.05934)
 _BRACKETS = 3  # of Hyperband: the first rung is at the first look, the third or the ninth
 _STARTUP = 4  # configurations drawn at random before TPE has something to learn from
 
@@ -68,7 +68,12 @@ class Search:
         self._study.enqueue_trial(dict(values))
 
     def propose(self, most: int) -> list[Configuration]:
-        """Return at most so many new configurations; none when the budget is spent."""
+        """Return at most so many new configurations; none when the budget is spent.
+
+        TPE's first ones come at once: drawn at random, they have nothing to wait for.
+        """
+        if self.config.sampler == "tpe":
+            most = max(most, _STARTUP - len(self._study.get_trials(deepcopy=False)))
         return [self._ask() for _ in itertools.takewhile(self._has_more, range(most))]
 
     def tell(self, number: int, values: Sequence[float] | None, state: str = "finished") -> None:
@@ -78,6 +83,13 @@ class Search:
             self._study.tell(number, state=states[state])
         else:
             self._study.tell(number, values)
+
+    def report(self, number: int, losses: Sequence[tuple[int, float]]) -> None:
+        """Tell a configuration's losses by step: TPE learns from them also where it is pruned."""
+        trial, told = open_trial(self._study, number)
+        for step, loss in losses:
+            if step not in told:
+                trial.report(loss, step)
 
     def chosen(self) -> list[Mapping[str, Value]]:
         """Return the best configuration; of several objectives, the whole Pareto front."""
@@ -114,28 +126,20 @@ def open_study(config: SearchConfig, name: str) -> optuna.Study:
     return study
 
 
-def make_pruner(name: str | None, first_look: int) -> BasePruner:
+def open_trial(study: optuna.Study, number: int) -> tuple[Trial, set[int]]:
+    """Return a trial that was asked for, whoever did so, and the steps that it has told of."""
+    frozen = study.get_trials(deepcopy=False)[number]
+    # Optuna has no other way in another process
+    return Trial(study, frozen._trial_id), set(frozen.intermediate_values)
+
+
+def hyperband(first_look: int) -> HyperbandPruner:
     """Return what prunes trials that are looked at every `first_look` steps.
 
     Left to itself, Optuna takes its rungs from complete trials and prunes nothing until there is
     one; a configuration is complete with its last seed, behind the first seeds of its whole batch.
     """
-    return _PRUNERS[name](first_look)
-
-
-def _halving(first_look: int) -> BasePruner:
-    return SuccessiveHalvingPruner(first_look, _REDUCTION)
-
-
-def _hyperband(first_look: int) -> BasePruner:
-    return HyperbandPruner(first_look, first_look * _REDUCTION ** (_BRACKETS - 1), _REDUCTION)
-
-
-_PRUNERS: Mapping[str | None, Callable[[int], BasePruner]] = {
-    None: lambda _: NopPruner(),
-    "halving": _halving,
-    "hyperband": _hyperband,
-}
+    return HyperbandPruner(first_look, first_look * REDUCTION ** (_BRACKETS - 1), REDUCTION)
 
 
 def _sampler(config: SearchConfig, seed: int) -> BaseSampler:

@@ -23,7 +23,7 @@ def measured(
         trial.arm,
         {one.name: trial.values[one.key] for one in dimensions if one.key in trial.values},
         trial.seed,
-        "waiting" if outcome is None else outcome.state,
+        "waiting" if outcome is None or outcome.state == "paused" else outcome.state,
     )
     if outcome is None:
         return Measured(shown)
