@@ -1,7 +1,8 @@
 """The memory of a training, by what it is for."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from loraflow.estimate.depth import trace_all
 from loraflow.estimate.optimizer import state_bytes
@@ -47,7 +48,25 @@ class Estimate:
 
 
 def estimate_training(training: Training, *, on_gpu: bool) -> Estimate:
-    """Return the memory of a training, its processes together on a CPU, one of them on a GPU."""
+    """Return the memory of a training, its processes together on a CPU, one of them on a GPU.
+
+    Trainings that differ in their rate or seed alone take the same: it is worked out once.
+    """
+    settings = replace(training.settings, learning_rate=1.0, seed=0)
+    return _estimate(_Alike(repr(replace(training, settings=settings)), training), on_gpu)
+
+
+@dataclass(frozen=True)
+class _Alike:
+    """A training that is equal to all others of the same shapes."""
+
+    text: str
+    training: Training = field(compare=False)
+
+
+@lru_cache(maxsize=256)
+def _estimate(alike: _Alike, on_gpu: bool) -> Estimate:
+    training = alike.training
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of PEFT's calls into transformers
         model = build_model(training)
