@@ -18,7 +18,7 @@ class SearchConfig:
     sampler: Literal["grid", "random", "tpe"]
     trials: PositiveInt | None  # configurations tried for each arm; grid tries all
     objectives: Annotated[list[Objective], Field(min_length=1)]  # all are to be small
-    pruning: Literal["halving", "hyperband"] | None  # of hopeless trials, by loss on rows apart
+    pruning: Literal["halving", "hyperband"] | None  # inside an arm, by loss on rows apart
     storage: Text  # Optuna's: sqlite:///FILE or postgresql://...
     seed: Seed  # of the sampler
 

@@ -1,4 +1,4 @@
-"""The search inside one arm: Optuna proposes what is tuned, and prunes what is hopeless.
+"""The search inside one arm: Optuna proposes what is tuned, and learns from how it went.
 
 Every arm has a study of its own, so that each gets the same number of configurations, and none is
 pruned because another arm is better: the comparison needs all of them.
