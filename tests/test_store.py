@@ -5,6 +5,7 @@ import hashlib
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -214,3 +215,19 @@ def test_stage_may_write_folders(store: Store) -> None:
         return {}
 
     assert read_json(store.run(KEY, stage) / "adapter" / "config.json") == {"r": 8}
+
+
+def test_what_an_interrupted_stage_has_cost_counts_for_the_one_that_goes_on(store: Store) -> None:
+    key = make_key("train", 1)
+
+    def interrupted(_: Path) -> dict[str, int]:
+        store.work(key).mkdir(parents=True, exist_ok=True)
+        time.sleep(0.1)
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            store.run(key, interrupted)
+    store.run(key, lambda _: {})
+    assert store.result(key)["seconds"] >= 0.2
+    assert not store.work(key).exists()

@@ -19,7 +19,7 @@ LogMetric = Callable[[str, float, int], None]
 
 @dataclass
 class Cost:
-    """Filled in when the measured block ends."""
+    """Filled in when the measured block ends, also if an error ends it."""
 
     seconds: float = 0.0
     peak_memory_gib: float = 0.0  # of this process, in RAM
@@ -32,6 +32,16 @@ class Cost:
             name: None if value is None else round(value, 3) for name, value in asdict(self).items()
         }
 
+    def behind(self, earlier: "Cost") -> "Cost":
+        """Return the cost of work that was done in two stretches, this one the later."""
+        known = None not in (earlier.energy_joules, self.energy_joules)
+        return Cost(
+            earlier.seconds + self.seconds,
+            max(earlier.peak_memory_gib, self.peak_memory_gib),
+            max(earlier.peak_gpu_memory_gib, self.peak_gpu_memory_gib),
+            (earlier.energy_joules or 0) + (self.energy_joules or 0) if known else None,
+        )
+
 
 @contextmanager
 def measured() -> Iterator[Cost]:
@@ -40,12 +50,15 @@ def measured() -> Iterator[Cost]:
     gc.collect()  # what came before, a trainer and its cycles say, is not this block's memory
     _reset_peaks()
     start = time.monotonic()
-    with EnergyMeter() as energy:
-        yield cost
-    cost.seconds = time.monotonic() - start
-    cost.energy_joules = energy.joules
-    cost.peak_memory_gib = _peak_memory() / _GIB
-    cost.peak_gpu_memory_gib = _peak_gpu_memory() / _GIB
+    meter = EnergyMeter()
+    try:
+        with meter:
+            yield cost
+    finally:
+        cost.seconds = time.monotonic() - start
+        cost.energy_joules = meter.joules
+        cost.peak_memory_gib = _peak_memory() / _GIB
+        cost.peak_gpu_memory_gib = _peak_gpu_memory() / _GIB
 
 
 def _reset_peaks() -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from loraflow.errors import UserError
 from loraflow.files import hash_content, read_json, write_json
 from loraflow.hardware import hardware
 from loraflow.lock import locked, share
-from loraflow.measure import measured
+from loraflow.measure import Cost, measured
 
 RESULT = "result.json"
+_SPENT = "spent.json"  # beside unfinished work: what it has cost so far
 LOCKS, USED, UNFINISHED = "locks", "used", "unfinished"  # folders that are no stage's
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -84,8 +85,7 @@ class Store:
             if not self.has(key):
                 shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir(parents=True)
-                with measured() as cost:
-                    summary = stage(partial)
+                summary, cost = self._measure(key, partial, stage)
                 result = {"stage": key.stage, "key": key.digest, "inputs": key.inputs}
                 result |= {"hardware": hardware(), "digests": _digests(partial)}
                 write_json(partial / RESULT, {**result, **summary, **cost.as_dict()})
@@ -93,6 +93,20 @@ class Store:
                 partial.rename(final)
             shutil.rmtree(self.work(key), ignore_errors=True)
         return final
+
+    def _measure(
+        self, key: Key, partial: Path, stage: Callable[[Path], Summary]
+    ) -> tuple[Summary, Cost]:
+        """Run a stage; its cost has what earlier processes spent on the work it goes on with."""
+        noted = self.work(key) / _SPENT
+        earlier = Cost(**read_json(noted)) if noted.is_file() else None
+        try:
+            with measured() as cost:
+                summary = stage(partial)
+        finally:
+            whole = cost if earlier is None else cost.behind(earlier)
+            _note_spent(noted, whole)
+        return summary, whole
 
     def hold(self, *keys: Key) -> None:
         """Keep `keys` from being tidied up while this store is in use, and note the use.
@@ -121,6 +135,15 @@ class Store:
 def _release(held: Mapping[str, int]) -> None:
     for descriptor in held.values():
         os.close(descriptor)
+
+
+def _note_spent(path: Path, cost: Cost) -> None:
+    """Note what unfinished work has cost; where none is kept, or the disk is full, nothing."""
+    partial = path.with_suffix(".partial")
+    with suppress(OSError):
+        if path.parent.is_dir():
+            write_json(partial, cost.as_dict())
+            partial.replace(path)
 
 
 def _digests(folder: Path) -> dict[str, str]:
