@@ -65,7 +65,9 @@ class Mixing:
 
     def unload(self, name: str) -> None:
         """Take an adapter out; the last one stays, since PEFT needs one, and is not used."""
-        if len(self._peft.peft_config) > 1:
+        others = [other for other in self._peft.peft_config if other != name]
+        if others:
+            self._peft.set_adapter(others[0])  # rows choose theirs; PEFT wants one to be active
             self._peft.delete_adapter(name)
             self._stacked = frozenset()  # what was stacked may have had it
 
