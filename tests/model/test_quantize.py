@@ -9,7 +9,7 @@ import torch
 from bitsandbytes.nn import Linear4bit, Linear8bitLt
 
 from loraflow.config import QuantizationConfig
-from loraflow.model.load import load_base
+from loraflow.model.load import load_base, unpack
 from loraflow.model.quantize import load_options
 from tests.model.ways import IDS, adapter, attach, held, load, logits, loss_of, trained
 
@@ -85,3 +85,12 @@ def test_options_name_the_quantization(method: Any, bits: int) -> None:
     assert (config.load_in_8bit, config.load_in_4bit) == (bits == 8, bits == 4)
     if bits == 4:
         assert (config.bnb_4bit_quant_type, config.bnb_4bit_use_double_quant) == (method, True)
+
+
+@pytest.mark.parametrize("method", ["nf4", "int8"])
+def test_unpacking_rounds_no_position(method: str, tiny_folder: Path) -> None:
+    model = load_base(held(tiny_folder, method, "bfloat16"))
+    before = model.model.rotary_emb.inv_freq.clone()
+    unpacked = unpack(model)
+    assert {parameter.dtype for parameter in unpacked.parameters()} == {torch.bfloat16}
+    assert torch.equal(unpacked.model.rotary_emb.inv_freq, before)
