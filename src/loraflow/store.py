@@ -1,20 +1,17 @@
 """Content-addressed stage outputs: a folder that exists is complete, named by what made it."""
 
-import errno
 import hashlib
 import json
 import os
 import shutil
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
-from loraflow.errors import UserError
+from loraflow.disk import disk_full_is_named, flush_folder
 from loraflow.files import hash_content, read_json, write_json
 from loraflow.hardware import hardware
 from loraflow.lock import locked, share
@@ -23,7 +20,7 @@ from loraflow.measure import Cost, measured
 RESULT = "result.json"
 _SPENT = "spent.json"  # beside unfinished work: what it has cost so far
 LOCKS, USED, UNFINISHED = "locks", "used", "unfinished"  # folders that are no stage's
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_KEPT = "Finished stages are kept: the same command goes on after the last of them."
 
 Summary = Mapping[str, Any]
 """What a stage reports of its work: counts and metrics, as JSON values."""
@@ -80,7 +77,7 @@ class Store:
         """
         final = self.folder(key)
         partial = final.with_name(f"{final.name}.partial")
-        with _disk_full_is_named(self._config_key, self.root), self.lock(key):
+        with disk_full_is_named(self._config_key, self.root, _KEPT), self.lock(key):
             self.hold(key)
             if not self.has(key):
                 shutil.rmtree(partial, ignore_errors=True)
@@ -150,26 +147,3 @@ def _digests(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file, by its name in the folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): hash_content(path) for path in files}
-
-
-@contextmanager
-def _disk_full_is_named(config_key: str, root: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        # safetensors wraps the system's error in its own, as text
-        if getattr(error, "errno", None) not in _FULL and "No space left" not in str(error):
-            raise
-        raise UserError(
-            f"{config_key}={root}: the disk is full; free space or set {config_key}=FOLDER on "
-            "another disk. "
-            "Finished stages are kept: the same command goes on after the last of them."
-        ) from error
-
-
-def flush_folder(folder: Path) -> None:
-    """Ask the system to have everything on disk before the folder gets its final name."""
-    for path in [*folder.rglob("*"), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)

@@ -11,8 +11,8 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from loraflow.disk import flush_folder
 from loraflow.files import hash_content, read_json, write_json
-from loraflow.store import flush_folder
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from loraflow.data.tables import read_batches
+from loraflow.disk import flush_folder
 from loraflow.errors import UserError
 from loraflow.files import read_json, write_json
-from loraflow.store import flush_folder
 
 _ROWS, _ABOUT = "gate.parquet", "gate.json"
 
