@@ -69,7 +69,7 @@ def quantize(name: str, settings: dict[str, Any]) -> "tuple[list[Precision], int
 def _merge(store: Store, base: BaseModel, train: Key, trained: Path) -> tuple[Key, Path]:
     """Fold the adapter into the unquantized base."""
     whole = _held(base, "none")
-    key = make_key("merge", 1, reads=[train], base=base.revision)
+    key = make_key("merge", 2, reads=[train], base=base.revision)
 
     def work(*, out: Path) -> Summary:
         from loraflow.model.merge import merge

@@ -11,7 +11,6 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
-from loraflow.files import read_json
 from loraflow.model.load import (
     CausalLM,
     load_base,
@@ -19,15 +18,12 @@ from loraflow.model.load import (
     make_ready_for_answers,
     unpack,
 )
+from loraflow.model.plain_lora import writes_to_base
 from loraflow.model.share import share_weights
 from loraflow.model.source import BaseModel
 from loraflow.model.trained import adapter_of, whole_model_of
 
 log = logging.getLogger(__name__)
-
-# first values of LoRA that leave the base as it is; others, such as PiSSA's, are taken out of it,
-# also when a trained adapter is loaded
-_BESIDE_THE_BASE = (True, False, "gaussian", "eva")
 
 
 class ModelLender:
@@ -55,7 +51,7 @@ class ModelLender:
             yield load_for_answers(base, trained)
             return
         adapter = None if trained is None else adapter_of(trained)
-        hand_over = self.give_away if _writes_to_base(adapter) else self.share
+        hand_over = self.give_away if writes_to_base(adapter) else self.share
         unpacked = not (self._packed or torch.cuda.is_available())
         model = make_ready_for_answers(hand_over(base, unpacked=unpacked))
         yield model if adapter is None else _attach(model, adapter)
@@ -124,14 +120,6 @@ def _sum_of_bits(weight: Tensor) -> int:
         weight = weight.clone()  # torch reads such integers at multiples of their size only
     whole = len(weight) // 8 * 8  # elements that fill integers, of whatever size they are
     return int(weight[:whole].view(torch.int64).sum() + weight[whole:].view(torch.uint8).sum())
-
-
-def _writes_to_base(adapter: Path | None) -> bool:
-    """Tell whether PEFT changes weights of the base when it attaches the adapter."""
-    if adapter is None:
-        return False
-    first_values = read_json(adapter / "adapter_config.json").get("init_lora_weights", True)
-    return first_values not in _BESIDE_THE_BASE
 
 
 def _attach(model: CausalLM, adapter: Path) -> CausalLM:

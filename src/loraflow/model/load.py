@@ -27,7 +27,7 @@ def load_base(base: BaseModel) -> CausalLM:
     """Return the base model on this machine's device, quantized as configured."""
     model = AutoModelForCausalLM.from_pretrained(
         base.folder,
-        **_placed(base),
+        **placed(base),
         **load_options(base.quantization),
     )
     keep_trainable(model)
@@ -53,7 +53,7 @@ def load_classifier(base: BaseModel, labels: Sequence[str], *, seed: int) -> Cla
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = AutoModelForSequenceClassification.from_pretrained(
-            base.folder, config=config, **_placed(base), **options
+            base.folder, config=config, **placed(base), **options
         )
     keep_trainable(model)
     return model
@@ -105,7 +105,8 @@ def unpack(model: Any) -> Any:
     return model
 
 
-def _placed(base: BaseModel) -> dict[str, Any]:
+def placed(base: BaseModel) -> dict[str, Any]:
+    """Return what `from_pretrained` needs to put a model on this machine's device."""
     return {
         "trust_remote_code": base.trust_remote_code,
         "device_map": {"": 0} if torch.cuda.is_available() else {"": "cpu"},
@@ -124,7 +125,7 @@ def _head_modules(config: Any, base: BaseModel) -> list[str]:
 def _load_whole(model_class: Any, base: BaseModel, folder: Path) -> Any:
     """Load a model whose own weights were trained, in the type that the base is computed in."""
     return model_class.from_pretrained(
-        folder, dtype=compute_dtype(base.quantization), **_placed(base)
+        folder, dtype=compute_dtype(base.quantization), **placed(base)
     )
 
 
