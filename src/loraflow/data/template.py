@@ -125,6 +125,24 @@ class Template:
             return False
         return prompt in ("", self._tokenizer.bos_token) and whole.startswith(f"{prompt}a")
 
+    def portable(self) -> str:
+        """Return a chat template that needs nothing from here to render the same.
+
+        With it, `apply_chat_template` of a tokenizer gives what `prompt_ids` does, but for answers
+        of earlier turns that the tokenizer merges with what stands before them.
+        """
+        text = self._chat_template.lstrip()  # as _render, which puts a macro before it
+        parts = [_FIXED_DATE] if "strftime_now" in text else []
+        parts += [
+            f"{{%- if {name} is not defined -%}}{{%- set {name} = {_literal(value)} -%}}"
+            "{%- endif -%}"
+            for name, value in _FIXED.items()
+            if name in text
+        ]
+        if self._template.chat_template is not None and "bos_token" in text:
+            parts.append(f"{{%- set bos_token = {_literal(self._bos_token)} -%}}")
+        return "".join([*parts, text])
+
     def _cut_whole(self, messages: Sequence[Message]) -> list[_Piece] | Refusal:
         """Cut a rendered conversation that ends with a learned answer; without one, nothing."""
         if not messages:
@@ -245,6 +263,11 @@ class Template:
             texts, add_special_tokens=False, return_attention_mask=False, verbose=False
         )["input_ids"]
         return ids
+
+
+def _literal(value: Any) -> str:
+    """Return a value in Jinja's grammar."""
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _up_to_learned(messages: Sequence[Message]) -> Sequence[Message]:
