@@ -11,7 +11,7 @@ RUNS ?=
 comma := ,
 space := $() $()
 
-.PHONY: help install run sweep compare replay nightly deploy decide rollback ab feedback sync tidy data evaluate chat serve vllm quant-report estimate ui dashboard test test-all lint format lock clean
+.PHONY: help install run sweep compare replay nightly deploy decide rollback ab feedback sync tidy data evaluate chat serve vllm quant-report export estimate ui dashboard test test-all lint format lock clean
 
 help:  ## show this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ vllm: install  ## the same names on vLLM, for a GPU: its config and command, and
 
 estimate: install  ## memory and time of a training, before it starts   (ARGS="KEY=VALUE ...")
 	@$(BIN)/python -m flows.estimate $(ARGS)
+
+export: install  ## a trained adapter for others: alone, merged, GGUF, with a card   (ARGS="export.adapter=run:ID export=merged")
+	@$(BIN)/python -m flows.export $(ARGS)
 
 quant-report: install  ## the tuned model in 8 and 4 bits: memory, tokens/s, quality   (ARGS="KEY=VALUE ...")
 	@$(BIN)/python -m flows.quantize $(ARGS)

@@ -8,6 +8,7 @@ from loraflow.config.chat import ChatConfig
 from loraflow.config.data import DataConfig, LeakConfig, SplitConfig, TemplateConfig
 from loraflow.config.evaluate import ApiConfig, EvaluateConfig, JudgeConfig, MtBenchConfig
 from loraflow.config.experiment import Config, EarlierConfig, TrackingConfig
+from loraflow.config.export import ExportCheckConfig, ExportConfig, LicenceConfig
 from loraflow.config.model import ModelConfig, QuantizationConfig
 from loraflow.config.nightly import (
     DriftConfig,
@@ -43,10 +44,13 @@ __all__ = [
     "EarlierConfig",
     "EarlyStoppingConfig",
     "EvaluateConfig",
+    "ExportCheckConfig",
+    "ExportConfig",
     "GateConfig",
     "HookConfig",
     "JudgeConfig",
     "LeakConfig",
+    "LicenceConfig",
     "LimitsConfig",
     "ModelConfig",
     "MtBenchConfig",

@@ -30,8 +30,10 @@ def answer_prompts(arm: Arm, path: Path, *, out: Path) -> dict[str, Any]:
     return {"counts": {"items": write_lines(out / ITEMS, items)}, "metrics": {}}
 
 
-def read_prompts(path: Path) -> list[list[Message]]:
+def read_prompts(path: Path, key: str = KEY) -> list[list[Message]]:
     """Read prompts: a .txt with one a line, or a .jsonl of texts, {"prompt"}, or {"messages"}.
+
+    `key` of the config names the file.
 
     Raises:
         UserError: for a file that cannot be read, or a line that is no prompt.
@@ -39,19 +41,19 @@ def read_prompts(path: Path) -> list[list[Message]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{KEY}={path} cannot be read: {error}; give a UTF-8 text file") from error
+        raise UserError(f"{key}={path} cannot be read: {error}; give a UTF-8 text file") from error
     plain = path.suffix != ".jsonl"
     found = [
-        [_user(line)] if plain else _conversation(path, number, line)
+        [_user(line)] if plain else _conversation(f"{key}={path} line {number}", line)
         for number, line in enumerate(lines, 1)
         if line.strip()
     ]
     if not found:
-        raise UserError(f"{KEY}={path} holds no prompt; write one a line")
+        raise UserError(f"{key}={path} holds no prompt; write one a line")
     return found
 
 
-def _conversation(path: Path, number: int, line: str) -> list[Message]:
+def _conversation(where: str, line: str) -> list[Message]:
     try:
         value = json.loads(line)
     except ValueError:
@@ -63,7 +65,7 @@ def _conversation(path: Path, number: int, line: str) -> list[Message]:
             messages: list[Message] = value["messages"]
             return messages
     raise UserError(
-        f'{KEY}={path} line {number} is no prompt; write a text in quotes, {{"prompt": "..."}} or '
+        f'{where} is no prompt; write a text in quotes, {{"prompt": "..."}} or '
         '{"messages": [{"role": "user", "content": "..."}]}'
     )
 

@@ -49,9 +49,9 @@ def fetch_trial(tracking: TrackingConfig, run_id: str) -> FetchedTrial:
         UserError: if there is no such run, or it holds no items of an experiment.
     """
     client, _ = connect(tracking)
-    run = _find_run(client, tracking, run_id)
+    run = find_run(client, tracking, run_id)
     settings = fetch_settings(tracking, run_id)
-    with _reading_artifacts(client, run_id) as files:
+    with reading_artifacts(client, run_id) as files:
         stages = files.names(FOLDER)
         if "evaluate_base" not in stages or ITEMS not in files.names(f"{FOLDER}/evaluate_base"):
             raise UserError(
@@ -79,8 +79,8 @@ def fetch_settings(tracking: TrackingConfig, run_id: str) -> dict[str, Any]:
         UserError: if there is no such run, or it holds no config.
     """
     client, _ = connect(tracking)
-    run = _find_run(client, tracking, run_id)
-    with _reading_artifacts(client, run_id) as files:
+    run = find_run(client, tracking, run_id)
+    with reading_artifacts(client, run_id) as files:
         names = files.names("")
         if CONFIG not in names:
             raise UserError(f"run={run_id} {_what_else(run, names)}")
@@ -97,7 +97,7 @@ def fetch_revision(tracking: TrackingConfig, run_id: str) -> str | None:
         UserError: if there is no such run.
     """
     client, _ = connect(tracking)
-    revision: str | None = _find_run(client, tracking, run_id).data.tags.get(REVISION_TAG)
+    revision: str | None = find_run(client, tracking, run_id).data.tags.get(REVISION_TAG)
     return revision
 
 
@@ -121,10 +121,11 @@ def fetch_trained(tracking: TrackingConfig, run_id: str, *, out: Path) -> dict[s
     raise UserError(f"run={run_id} has logged neither an adapter nor a model; evaluate another run")
 
 
-class _Artifacts:
+class Artifacts:
     """The files of a run, fetched one by one to a folder that is gone behind the block."""
 
     def __init__(self, client: MlflowClient, run_id: str, folder: str) -> None:
+        """Copy files of the run to `folder`."""
         self._client = client
         self._run_id = run_id
         self._folder = folder
@@ -140,12 +141,18 @@ class _Artifacts:
 
 
 @contextmanager
-def _reading_artifacts(client: MlflowClient, run_id: str) -> Iterator[_Artifacts]:
+def reading_artifacts(client: MlflowClient, run_id: str) -> Iterator[Artifacts]:
+    """Let the block fetch files of a run."""
     with tempfile.TemporaryDirectory() as scratch:
-        yield _Artifacts(client, run_id, scratch)
+        yield Artifacts(client, run_id, scratch)
 
 
-def _find_run(client: MlflowClient, tracking: TrackingConfig, run_id: str) -> FoundRun:
+def find_run(client: MlflowClient, tracking: TrackingConfig, run_id: str) -> FoundRun:
+    """Return a run.
+
+    Raises:
+        UserError: if there is none of this id.
+    """
     try:
         return client.get_run(run_id)
     except MlflowException as error:
@@ -169,7 +176,7 @@ def _what_else(run: FoundRun, names: set[str]) -> str:
     )
 
 
-def _items(files: _Artifacts, stages: set[str], arm: str) -> list[dict[str, Any]]:
+def _items(files: Artifacts, stages: set[str], arm: str) -> list[dict[str, Any]]:
     """Return what an arm made of the held-out rows, with the judge's ratings."""
     items = read_lines(files.fetch(f"{FOLDER}/evaluate_{arm}/{ITEMS}"))
     if f"grade_{arm}" not in stages:

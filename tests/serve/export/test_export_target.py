@@ -1,0 +1,113 @@
+"""An export is there whole or not at all, and nothing else is touched for it."""
+
+import errno
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loraflow.errors import UserError
+from loraflow.promote.registry.version import digests_of
+from loraflow.serve.export import run
+from loraflow.serve.export.run import export_files
+from loraflow.serve.export.subject import Subject
+from tests.serve.export.subjects import UNKNOWN, exported, trained_subject, wish
+
+
+@pytest.fixture(scope="module")
+def subject(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    return trained_subject(tiny_folder, tmp_path_factory.mktemp("run"), "adapter=lora")
+
+
+def left(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {".lock"}
+
+
+def test_the_same_export_again_is_not_made_again(subject: Subject, tmp_path: Path) -> None:
+    folder, trip = exported(subject, wish(tmp_path))
+    before = digests_of(folder)
+    again, was_there = export_files(subject, wish(tmp_path), UNKNOWN, target=folder)
+    assert was_there
+    assert again == trip
+    assert digests_of(folder) == before
+    assert left(tmp_path) == {"it"}
+
+
+@pytest.mark.parametrize("there", ["another export", "something else"])
+def test_what_is_there_already_is_left_alone(there: str, subject: Subject, tmp_path: Path) -> None:
+    if there == "another export":
+        exported(subject, wish(tmp_path))
+    else:
+        (tmp_path / "it").mkdir()
+        (tmp_path / "it" / "mine.txt").write_text("mine")
+    before = digests_of(tmp_path / "it")
+    with pytest.raises(UserError, match=f"holds {there} already.*export.name=NEW"):
+        export_files(subject, wish(tmp_path, "export=merged"), UNKNOWN, target=tmp_path / "it")
+    assert digests_of(tmp_path / "it") == before
+
+
+def test_what_was_trained_and_the_base_stay_as_they_are(
+    subject: Subject, tiny_folder: Path, tmp_path: Path
+) -> None:
+    before = digests_of(subject.trained), digests_of(tiny_folder)
+    exported(subject, wish(tmp_path, "export=merged"))
+    assert (digests_of(subject.trained), digests_of(tiny_folder)) == before
+
+
+def fail(error: BaseException) -> Callable[..., Any]:
+    def failing(*_: Any, out: Path, **__: Any) -> None:
+        (out / "half.safetensors").write_bytes(b"half")
+        raise error
+
+    return failing
+
+
+@pytest.mark.parametrize(
+    ("error", "seen", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), UserError, "export.folder=.*is full"),
+        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+        (RuntimeError("a bug"), RuntimeError, "a bug"),
+    ],
+)
+def test_a_failure_leaves_nothing_behind(
+    error: BaseException,
+    seen: type[BaseException],
+    message: str,
+    subject: Subject,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "write_files", fail(error))
+    with pytest.raises(seen, match=message):
+        export_files(subject, wish(tmp_path), UNKNOWN, target=tmp_path / "it")
+    assert left(tmp_path) == set()
+
+
+def test_too_small_a_disk_is_named_before_anything_is_written(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1}))
+    with pytest.raises(UserError, match=r"export\.folder=.* GiB free.*needs about"):
+        export_files(subject, wish(tmp_path), UNKNOWN, target=tmp_path / "it")
+    assert left(tmp_path) == set()
+
+
+def test_only_safetensors_json_and_text_are_written(subject: Subject, tmp_path: Path) -> None:
+    for kind in ("adapter", "merged"):
+        folder, _ = exported(subject, wish(tmp_path / kind, f"export={kind}"))
+        suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}
+        assert suffixes <= {".safetensors", ".json", ".jinja", ".md", ".txt"}
+
+
+def test_no_path_of_this_machine_is_in_an_export(
+    subject: Subject, tiny_folder: Path, tmp_path: Path
+) -> None:
+    for word in ("adapter", "merged", "merged export.precision=nf4"):
+        words = f"export={word}".split()
+        folder, _ = exported(subject, wish(tmp_path / word, *words))
+        for path in folder.iterdir():
+            assert str(tiny_folder.parent).encode() not in path.read_bytes(), path.name
+            assert str(tmp_path).encode() not in path.read_bytes(), path.name
