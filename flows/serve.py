@@ -5,6 +5,7 @@ python -m flows.serve 'serve.adapters={mine: run:ID}'     # a run, as the model 
 """
 
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING
 from flows.command import run_safely
 from flows.console import speak_plainly
 from flows.exposure import require_password, shown_host
-from flows.serving import KEY, Sections, find_given, served_config
+from flows.serving import KEY, Sections, find_given, note_of, served_config
 from flows.used_command import Used, read_used, used_words
+from loraflow.errors import UserError
 
 if TYPE_CHECKING:
     from loraflow.serve.http.desk import Serving
@@ -33,6 +35,7 @@ def _run() -> None:
     used = read_used("serve", Sections, words)
     serve = used.sections.serve
     require_password(serve.host, bool(os.environ.get(KEY)), f"set {KEY}", option="serve.host=")
+    _require_free(serve.host, serve.port)  # before a model is loaded
     with _open(used) as serving:
         from loraflow.serve.http.app import make_app
         from loraflow.serve.http.server import Server
@@ -58,8 +61,7 @@ def _open(used: Used[Sections]) -> Iterator["Serving"]:
     base = find_base(config.model, config.quantization)
     engine = Engine(base, answers_at_once=serve.answers_at_once, queue=serve.limits.queue)
     names = Names(engine, config.template)
-    note = serve.folder / "aliases.json"
-    follower = Follower(names, finder, note=note, seconds=serve.poll_seconds)
+    follower = Follower(names, finder, note=note_of(serve), seconds=serve.poll_seconds)
     log = TrafficLog(serve.folder / "log.db") if serve.log else None
     try:
         for name, adapter in given.items():
@@ -71,6 +73,17 @@ def _open(used: Used[Sections]) -> Iterator["Serving"]:
         engine.close()
         if log is not None:
             log.close()
+
+
+def _require_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise UserError(
+            f"serve.port={port} is taken, or serve.host={host} is not of this machine "
+            f"({error.strerror}); set serve.port=N, 0 for any that is free"
+        ) from error
 
 
 def _greet(serving: "Serving") -> None:

@@ -1,6 +1,7 @@
 """What both servers begin with: the adapters that are named, and the config of their base."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic.dataclasses import dataclass
@@ -24,6 +25,11 @@ class Sections:
     serve: ServeConfig
 
 
+def note_of(serve: ServeConfig) -> Path:
+    """Return where it is noted what the registry's aliases were when it last answered."""
+    return serve.folder / "aliases.json"
+
+
 def find_given(used: Used[Sections]) -> "tuple[AdapterFinder, dict[str, Adapter]]":
     """Return what finds adapters, and those that serve.adapters names."""
     from loraflow.serve.adapters.find import AdapterFinder
@@ -39,10 +45,13 @@ def served_config(
     used: Used[Sections], finder: "AdapterFinder", given: "Mapping[str, Adapter]"
 ) -> Config:
     """Return the config whose base is served: of the champion's training, else of the first."""
+    from loraflow.serve.names.follow import noted
+
     try:
         champion = finder.aliases().get("champion")
-        leads = [finder.of_version(champion, "champion")] if champion is not None else []
-    except PassingError:  # whoever follows the registry says so, and serves what was served last
-        leads = []
+        leads = [] if champion is None else [finder.of_version(champion, "champion")]
+    except PassingError:  # whoever follows the registry says so
+        last = noted(note_of(used.sections.serve), finder)
+        leads = [adapter for alias, adapter in last.items() if alias == "champion"]
     known = [adapter for adapter in [*leads, *given.values()] if adapter.settings is not None]
     return used.config_of(known[0]) if known else used.config

@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic.dataclasses import dataclass
-
-from flows.command import compose_settings, readable, run_safely, shows_help
-from loraflow.check import dump_config, load_config, load_sections
+from flows.command import readable, run_safely, shows_help
+from flows.serving import Sections
+from flows.used_command import read_used
+from loraflow.check import dump_config
 from loraflow.config import Config
 from loraflow.config.serve import ServeConfig
-from loraflow.config.values import STRICT
 from loraflow.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,11 +30,6 @@ _WISHES = ("out", "forget")
 _FOLDERS = {"ab": "ab", "feedback": "feedback"}  # in serve.folder
 
 
-@dataclass(frozen=True, config=STRICT)
-class _Sections:
-    serve: ServeConfig
-
-
 def main() -> None:
     """Read the command line and do what its first word says."""
     if not shows_help(__doc__):
@@ -44,13 +38,13 @@ def main() -> None:
 
 def _run() -> None:
     command, wish, words = _take_words(sys.argv[1:])
-    settings = compose_settings("serve", words)
-    serve = load_sections(_Sections, {"serve": settings.pop("serve")}).serve
+    used = read_used("serve", Sections, words)
+    serve = used.sections.serve
     out = Path(wish.get("out") or serve.folder / _FOLDERS[command]).expanduser()
     if (name := wish.get("forget")) is not None:
         _forget(serve, name)
     else:
-        _COMMANDS[command](load_config(settings), serve, out)
+        _COMMANDS[command](used.config, serve, out)
 
 
 def _take_words(given: Sequence[str]) -> tuple[str, dict[str, str], list[str]]:

@@ -10,7 +10,7 @@ import time
 from flows.command import run_safely
 from flows.console import speak_plainly
 from flows.exposure import require_password
-from flows.serving import KEY, Sections, find_given, served_config
+from flows.serving import KEY, Sections, find_given, note_of, served_config
 from flows.used_command import Used, read_used, used_words
 
 
@@ -47,8 +47,7 @@ def _follow(used: Used[Sections]) -> None:
     sys.stdout.flush()
     sys.stderr.write("following the registry (Ctrl-C ends it; vLLM goes on)\n")
     names = VllmNames(f"http://{serve.host}:{serve.port}", key)
-    note = serve.folder / "aliases.json"
-    follower = Follower(names, finder, note=note, seconds=serve.poll_seconds)
+    follower = Follower(names, finder, note=note_of(serve), seconds=serve.poll_seconds)
     follower.start()
     while True:
         time.sleep(serve.poll_seconds)

@@ -42,6 +42,14 @@ class Movable(Protocol):
         """Do what is due now and then."""
 
 
+def noted(note: Path, finder: AdapterFinder) -> dict[str, Adapter]:
+    """Return what the aliases were when the registry last answered, as far as it is kept here."""
+    if not note.is_file():
+        return {}
+    found = {alias: finder.kept(name, alias) for alias, name in read_json(note).items()}
+    return {alias: adapter for alias, adapter in found.items() if adapter is not None}
+
+
 class Follower:
     """Asks the registry again and again, in a thread of its own."""
 
@@ -62,7 +70,7 @@ class Follower:
     def start(self) -> None:
         """Look once, then go on looking in the background."""
         self.look()
-        if not self.state.up and self._note.is_file():
+        if not self.state.up:
             log.warning("serving the aliases as they were when the registry last answered")
             self._follow_note()
         self._thread.start()
@@ -70,7 +78,8 @@ class Follower:
     def close(self) -> None:
         """Look no more."""
         self._ended.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def look(self) -> None:
         """Ask the registry, and follow what has moved; if it is away, all stays as it is."""
@@ -114,11 +123,9 @@ class Follower:
         return ""
 
     def _follow_note(self) -> None:
-        for alias, kept in read_json(self._note).items():
-            adapter = self._finder.kept(kept, alias)
+        for alias, adapter in noted(self._note, self._finder).items():
             try:
-                if adapter is not None:
-                    self._point(alias, adapter)
+                self._point(alias, adapter)
             except UserError as error:
                 log.warning("%s is not served: %s", alias, error)
 
