@@ -99,7 +99,7 @@ class AdapterFinder:
         number = self.aliases().get(alias)
         if number is None:
             raise UserError(
-                f"{self._registered} has no {alias}: nothing was promoted yet; make nightly does. "
+                f"{self._registered or 'registered=null'} has no {alias}: nothing was promoted yet; make nightly does. "
                 "Set registered=NAME of another model, or name run:ID, a folder, or base"
             )
         return self.of_version(number, alias)
