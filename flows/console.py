@@ -19,4 +19,5 @@ def speak_plainly() -> None:
     """Say what this project's code notes in the terminal, in a command that is no flow."""
     logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("loraflow").setLevel(logging.INFO)
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # as in logging.yml
+    for name in ("bitsandbytes", "urllib3"):  # as in logging.yml
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -98,9 +98,10 @@ class AdapterFinder:
     def _of_alias(self, alias: str) -> Adapter:
         number = self.aliases().get(alias)
         if number is None:
+            model = self._registered or "registered=null"
             raise UserError(
-                f"{self._registered or 'registered=null'} has no {alias}: nothing was promoted yet; make nightly does. "
-                "Set registered=NAME of another model, or name run:ID, a folder, or base"
+                f"{model} has no {alias}: nothing was promoted yet; make nightly does. Set "
+                "registered=NAME of another model, or name run:ID, a folder, or base"
             )
         return self.of_version(number, alias)
 
