@@ -42,15 +42,6 @@ decide: install  ## a night's decision again, from its record   (ARGS="record=FO
 rollback: install  ## the champion before this one in use again   (ARGS='reason="why"' or 'version=3 reason="why"')
 	@$(BIN)/python -m flows.rollback $(ARGS)
 
-ab: install  ## which of two served adapters users like better, as far as one can tell   (ARGS="serve.folder=...")
-	@$(BIN)/python -m flows.traffic ab $(ARGS)
-
-feedback: install  ## what users said of answers, as preference data   (ARGS="out=FOLDER")
-	@$(BIN)/python -m flows.traffic feedback $(ARGS)
-
-promote: install  ## the challenger, or a version, made champion by hand   (ARGS='reason="make ab says so"')
-	@$(BIN)/python -m flows.promote $(ARGS)
-
 tidy: install  ## keep the store within night.disk_gib; look first: ARGS="dry_run=true"
 	@$(BIN)/python -m flows.tidy $(ARGS)
 
@@ -66,17 +57,26 @@ evaluate: install  ## only the evaluation, of anything there is   (ARGS="run=RUN
 chat: install  ## talk to the champion, a run, or base and tuned side by side   (ARGS="chat.adapter=run:ID chat.beside=base")
 	@$(BIN)/python -m flows.chat $(ARGS)
 
+export: install  ## a trained adapter for others: alone, merged, GGUF, with a card   (ARGS="export.adapter=run:ID export=merged")
+	@$(BIN)/python -m flows.export $(ARGS)
+
 serve: install  ## base and many adapters as an OpenAI-compatible API on http://127.0.0.1:8000   (ARGS="...")
 	@$(BIN)/python -m flows.serve $(ARGS)
 
 vllm: install  ## the same names on vLLM, for a GPU: its config and command, and the registry followed   (ARGS="...")
 	@$(BIN)/python -m flows.vllm $(ARGS)
 
+ab: install  ## which of two served adapters users like better, as far as one can tell   (ARGS="serve.folder=...")
+	@$(BIN)/python -m flows.traffic ab $(ARGS)
+
+feedback: install  ## what users said of answers, as preference data   (ARGS="out=FOLDER")
+	@$(BIN)/python -m flows.traffic feedback $(ARGS)
+
+promote: install  ## the challenger, or a version, made champion by hand   (ARGS='reason="make ab says so"')
+	@$(BIN)/python -m flows.promote $(ARGS)
+
 estimate: install  ## memory and time of a training, before it starts   (ARGS="KEY=VALUE ...")
 	@$(BIN)/python -m flows.estimate $(ARGS)
-
-export: install  ## a trained adapter for others: alone, merged, GGUF, with a card   (ARGS="export.adapter=run:ID export=merged")
-	@$(BIN)/python -m flows.export $(ARGS)
 
 quant-report: install  ## the tuned model in 8 and 4 bits: memory, tokens/s, quality   (ARGS="KEY=VALUE ...")
 	@$(BIN)/python -m flows.quantize $(ARGS)

@@ -7,19 +7,17 @@ python -m flows.export export=merged                 # the champion, in the weig
 import logging
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic.dataclasses import dataclass as checked
 
-from flows.command import compose_settings, read_command, readable, run_safely
-from flows.composing import Words
-from loraflow.check import load_config, load_sections
-from loraflow.config import Config, ExportConfig
+from flows.command import run_safely
+from flows.console import speak_plainly
+from flows.used_command import Used, read_used, used_words
+from loraflow.config import ExportConfig
 from loraflow.config.values import STRICT
 from loraflow.errors import UserError
 from loraflow.serve.export.wish import require_consistent
@@ -33,30 +31,24 @@ log = logging.getLogger(__name__)
 
 
 @checked(frozen=True, config=STRICT)
-class _Sections:
+class Sections:
+    """What an export has beside the experiment's own sections."""
+
     export: ExportConfig
-
-
-@dataclass(frozen=True)
-class ExportRequest:
-    """An export, checked."""
-
-    config: Config  # as composed; the adapter's own run says more
-    export: ExportConfig
-    words: Sequence[str]  # of the command line that an experiment knows too
 
 
 def main() -> None:
     """Read the command line, export, show how far the export is from the adapter."""
+    speak_plainly()
     run_safely(_run)
 
 
 def _run() -> None:
-    words = [readable(word) for word in sys.argv[1:]]
-    if any(word.startswith("-") for word in words) and not read_command("export"):
+    words = used_words("export")
+    if words is None:
         return
-    request = read_export([word for word in words if not word.startswith("-")])
-    trip, target, was_there = run_export(request)
+    used = read_export(words)
+    trip, target, was_there = run_export(used)
     from loraflow.serve.export.terminal import show_export
 
     there = " (the same export was there already)" if was_there else ""
@@ -66,21 +58,18 @@ def _run() -> None:
     )
 
 
-def read_export(words: Sequence[str]) -> ExportRequest:
+def read_export(words: Sequence[str]) -> Used[Sections]:
     """Return the export that `words`, overrides of conf/export.yaml, ask for.
 
     Raises:
         UserError: names each key with a fault, and the fix.
     """
-    composed = compose_settings("export", words)
-    export = load_sections(_Sections, {"export": composed.pop("export")}).export
-    config = load_config(composed)
-    require_consistent(export)
-    own = Words(words, own=("export",))
-    return ExportRequest(config, export, list(own.of_experiment.values()))
+    used = read_used("export", Sections, words)
+    require_consistent(used.sections.export)
+    return used
 
 
-def run_export(request: ExportRequest) -> "tuple[RoundTrip, Path, bool]":
+def run_export(used: Used[Sections]) -> "tuple[RoundTrip, Path, bool]":
     """Find the adapter and its base, and export; return what was measured, where, and if it was so.
 
     Raises:
@@ -88,27 +77,26 @@ def run_export(request: ExportRequest) -> "tuple[RoundTrip, Path, bool]":
     """
     from loraflow.model.source import find_base
     from loraflow.serve.adapters.find import AdapterFinder
-    from loraflow.serve.adapters.settings import config_of
     from loraflow.serve.export.run import export_files
     from loraflow.serve.export.subject import Subject, require_exportable
 
-    export, tracking = request.export, request.config.tracking
+    export, tracking = used.sections.export, used.config.tracking
     with tempfile.TemporaryDirectory() as cache:
         finder = AdapterFinder(tracking, registered=export.registered, cache=Path(cache))
         adapter = finder.find(export.adapter)
-        config = config_of(adapter, request.config, request.words)
+        config = used.config_of(adapter)
         require_exportable(adapter, config, export.kind)
         base = find_base(config.model, config.quantization)
         subject = Subject(adapter, config, base)
         _require_same_base(subject)
-        known = _known_of(request, subject)
+        known = _known_of(used, subject)
         target = export.folder / (export.name or _name_of(adapter, export))
         log.info("export %s (%s) to %s", adapter.source, adapter.short, target)
         trip, was_there = export_files(subject, export, known, target=target)
     return trip, target, was_there
 
 
-def _known_of(request: ExportRequest, subject: "Subject") -> "Known":
+def _known_of(used: Used[Sections], subject: "Subject") -> "Known":
     """Ask MLflow what it has of the training; warn where nobody knows."""
     from loraflow.serve.export.card import Known
 
@@ -124,8 +112,8 @@ def _known_of(request: ExportRequest, subject: "Subject") -> "Known":
         return Known(None, "")
     from loraflow.tracking.described import describe_run
 
-    run = describe_run(request.config.tracking, adapter.run_id)
-    return Known(run, _decision_of(request, adapter))
+    run = describe_run(used.config.tracking, adapter.run_id)
+    return Known(run, _decision_of(used, adapter))
 
 
 def _require_same_base(subject: "Subject") -> None:
@@ -138,13 +126,14 @@ def _require_same_base(subject: "Subject") -> None:
         )
 
 
-def _decision_of(request: ExportRequest, adapter: "Adapter") -> str:
-    if adapter.version is None or request.export.registered is None:
+def _decision_of(used: Used[Sections], adapter: "Adapter") -> str:
+    registered = used.sections.export.registered
+    if adapter.version is None or registered is None:
         return ""
     from loraflow.promote.registry.registry import Registry
     from loraflow.promote.registry.version import describe
 
-    registry = Registry(request.config.tracking, request.export.registered)
+    registry = Registry(used.config.tracking, registered)
     return describe(registry.version(adapter.version))
 
 

@@ -41,7 +41,7 @@ def trained_subject(
 def wish(folder: Path, *words: str) -> ExportConfig:
     """What a command line asks for; its exports lie in `folder`."""
     words = ("export.adapter=run:x", "export.check.rows=4", "export.check.max_new_tokens=8", *words)
-    return replace(read_export(words).export, folder=folder)
+    return replace(read_export(words).sections.export, folder=folder)
 
 
 def exported(

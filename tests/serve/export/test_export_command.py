@@ -40,9 +40,9 @@ def export(project: Project, *words: str) -> Any:
 def test_every_kind_composes(kind: str, tmp_path: Path) -> None:
     (tmp_path / "convert_hf_to_gguf.py").touch()
     request = read_export([f"export={kind}", f"export.converter={tmp_path}"])
-    assert isinstance(request.export, ExportConfig)
-    assert request.export.kind == kind
-    assert request.export.registered == request.config.model.name
+    assert isinstance(request.sections.export, ExportConfig)
+    assert request.sections.export.kind == kind
+    assert request.sections.export.registered == request.config.model.name
 
 
 @pytest.mark.parametrize(
