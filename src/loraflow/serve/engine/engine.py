@@ -15,10 +15,11 @@ from loraflow.model.source import BaseModel
 from loraflow.model.tokenizer import load_tokenizer, stop_tokens
 from loraflow.serve.adapters.adapter import Adapter
 from loraflow.serve.engine.bodies import Bodies
-from loraflow.serve.engine.forward import Segment, prepare
+from loraflow.serve.engine.forward import Segment, prepare, run_pass
 from loraflow.serve.engine.memory import Memory, layers_of
 from loraflow.serve.engine.remembered import Remembered
 from loraflow.serve.engine.text import TextStream
+from loraflow.serve.engine.threads import Threads
 from loraflow.serve.engine.wish import Receive, Wish
 from loraflow.serve.engine.writing import Writing
 
@@ -64,6 +65,7 @@ class Engine:
         prepare(causal_lm)
         self.context = int(causal_lm.config.get_text_config().max_position_embeddings)
         self._layers = layers_of(causal_lm)
+        self._threads = Threads(self._trial(causal_lm), causal_lm.device)
         self._bodies = Bodies(causal_lm)
         self._stop = stop_tokens(base, self.tokenizer)
         self._remembered = Remembered()
@@ -153,6 +155,12 @@ class Engine:
         with self._changed:
             self._changed.notify()
 
+    def _trial(self, causal_lm: CausalLM) -> Callable[[int], object]:
+        """Return what runs a pass over as many answers as it is told."""
+        return lambda rows: run_pass(
+            causal_lm, [Segment(Memory(self._layers), [0]) for _ in range(rows)]
+        )
+
     def _run(self) -> None:
         try:
             while not self._closed:
@@ -218,7 +226,8 @@ class Engine:
         segments = [Segment(writing.memory, part) for writing, part in parts if writing.memory]
         names = [self._bodies.row_name(writing.digest) for writing in writings]
         try:
-            logits = self._bodies.body(writings[0].digest).run(segments, names)
+            with self._threads.of(sum(len(part) for _, part in parts)):
+                logits = self._bodies.body(writings[0].digest).run(segments, names)
         except (MemoryError, RuntimeError):
             log.exception("a pass over %d answers failed; they end here", len(parts))
             self._finish(writings, lambda writing: writing.give_up("failed"))
