@@ -19,12 +19,13 @@ def four_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def shared(_: int) -> None:
+def shared(_: list[int]) -> None:
     time.sleep(0.02 / torch.get_num_threads())
 
 
-def overhead(_: int) -> None:
-    time.sleep(0.005)
+def overhead(sizes: list[int]) -> None:
+    """Only what has many tokens gains."""
+    time.sleep(0.005 if max(sizes) == 1 else 0.02 / torch.get_num_threads())
 
 
 def used(threads: Threads, rows: int) -> int:

@@ -19,7 +19,7 @@ from loraflow.serve.engine.forward import Segment, prepare, run_pass
 from loraflow.serve.engine.memory import Memory, layers_of
 from loraflow.serve.engine.remembered import Remembered
 from loraflow.serve.engine.text import TextStream
-from loraflow.serve.engine.threads import Threads
+from loraflow.serve.engine.threads import Threads, Trial
 from loraflow.serve.engine.wish import Receive, Wish
 from loraflow.serve.engine.writing import Writing
 
@@ -155,10 +155,9 @@ class Engine:
         with self._changed:
             self._changed.notify()
 
-    def _trial(self, causal_lm: CausalLM) -> Callable[[int], object]:
-        """Return what runs a pass over as many answers as it is told."""
-        return lambda rows: run_pass(
-            causal_lm, [Segment(Memory(self._layers), [0]) for _ in range(rows)]
+    def _trial(self, causal_lm: CausalLM) -> Trial:
+        return lambda sizes: run_pass(
+            causal_lm, [Segment(Memory(self._layers), [0] * size) for size in sizes]
         )
 
     def _run(self) -> None:

@@ -1,6 +1,6 @@
 """How many threads compute a pass: as many as make it faster, and no more.
 
-A pass for a few answers is hundreds of small products, and threads that sleep between them take
+A pass of a small model is hundreds of small products, and threads that sleep between them take
 longer to wake than a product takes. What is left of the cores reads requests and writes replies.
 """
 
@@ -11,40 +11,58 @@ from contextlib import contextmanager
 
 import torch
 
-_FEW = 64  # rows; more of them are shared among all threads
-_MEASURED = 16  # rows
+Trial = Callable[[list[int]], object]
+"""Runs a pass over new answers that have so many tokens each."""
+
+_FEW = 64  # rows
+_WRITING, _READING = [1] * 16, [128]  # what is measured: of a few rows, and of more
 _TRIALS = 4
 _CLEARLY = 1.1  # times as fast as with half of the threads
+_BEYOND_DOUBT = 1.6  # one trial will do
 
 
 class Threads:
-    """Threads of passes over many rows or few; of torch in the thread that runs them."""
+    """Threads of passes over few rows or many; of torch in the thread that runs them."""
 
-    def __init__(self, run: Callable[[int], object], device: torch.device) -> None:
-        """Measure how many a pass over few rows needs: `run` computes one over so many rows."""
-        self._all = torch.get_num_threads()
-        self._few = self._all
+    def __init__(self, run: Trial, device: torch.device) -> None:
+        """Measure how many are worth it, if a CPU computes."""
+        self._few = self._many = torch.get_num_threads()
         if device.type == "cpu":
-            run(_MEASURED)  # what happens once: kernels are chosen, pages mapped
-            while self._few > 1 and not self._is_worth_it(run):
-                self._few //= 2
+            self._few, self._many = _measured(run, _WRITING), _measured(run, _READING)
 
     @contextmanager
     def of(self, rows: int) -> Iterator[None]:
         """Compute a pass over `rows` rows in the block with the threads that it needs."""
-        with _using(self._few if rows <= _FEW else self._all):
+        with _using(self._few if rows <= _FEW else self._many):
             yield
 
-    def _is_worth_it(self, run: Callable[[int], object]) -> bool:
-        """Tell whether so many are clearly faster than half of them."""
-        seconds = {self._few: math.inf, self._few // 2: math.inf}
-        for _ in range(_TRIALS):  # in turns, so that other work on the machine slows both
-            for threads, least in seconds.items():
-                with _using(threads):
-                    started = time.perf_counter()
-                    run(_MEASURED)
-                    seconds[threads] = min(least, time.perf_counter() - started)
-        return seconds[self._few // 2] > _CLEARLY * seconds[self._few]
+
+def _measured(run: Trial, sizes: list[int]) -> int:
+    """Return the fewest threads that twice as many do not clearly beat."""
+    threads = torch.get_num_threads()
+    if threads > 1:
+        run(sizes)  # what happens once: kernels are chosen, pages mapped
+    while threads > 1 and not _are_worth_it(threads, lambda: run(sizes)):
+        threads //= 2
+    return threads
+
+
+def _are_worth_it(threads: int, run: Callable[[], object]) -> bool:
+    """Tell whether so many are clearly faster than half of them."""
+    all_of_them = half = math.inf
+    for _ in range(_TRIALS):  # in turns, so that other work on the machine slows both
+        all_of_them = min(all_of_them, _seconds(threads, run))
+        half = min(half, _seconds(threads // 2, run))
+        if half > _BEYOND_DOUBT * all_of_them:
+            break
+    return half > _CLEARLY * all_of_them
+
+
+def _seconds(threads: int, run: Callable[[], object]) -> float:
+    with _using(threads):
+        started = time.perf_counter()
+        run()
+        return time.perf_counter() - started
 
 
 @contextmanager
