@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import PeftModel, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
@@ -22,8 +22,8 @@ from loraflow.model.load import CausalLM
 from loraflow.model.share import share_weights
 from loraflow.model.trained import adapter_of
 from loraflow.serve.adapters.adapter import CONFIG, Adapter
-from loraflow.serve.engine.fit import require_fit
-from loraflow.serve.engine.forward import Segment, run_pass
+from loraflow.serve.engine.fit import require_all, require_fit
+from loraflow.serve.engine.forward import Segment, rows_of, run_pass
 from loraflow.serve.engine.stacked import Rows, StackedLora
 
 _NONE = "__base__"  # PEFT's name for a row without an adapter
@@ -74,7 +74,8 @@ class Mixing:
     def run(self, segments: Sequence[Segment], names: Sequence[str]) -> Tensor:
         """Run a pass with an adapter (empty: none) for each segment."""
         counts = [len(segment.tokens) for segment in segments]
-        self._rows = Rows(list(chain.from_iterable(map(repeat, names, counts))))
+        nobodys = rows_of(sum(counts)) - sum(counts)
+        self._rows = Rows(list(chain.from_iterable(map(repeat, [*names, ""], [*counts, nobodys]))))
         if not self._rows.adapters <= self._stacked:
             self._stacked = self._rows.adapters
             for layer in filter(None, self._layers.values()):
@@ -120,24 +121,31 @@ class Bodies:
         self._alone: dict[str, Alone] = {}
         self._loaded: dict[str, Adapter] = {}
 
-    def load(self, adapter: Adapter) -> None:
-        """Attach an adapter, unless it is there already.
+    def try_on(self, adapter: Adapter) -> None:
+        """Attach an adapter to a body that is thrown away: one that fails half-way harms nobody.
+
+        May be called in any thread, while others answer.
 
         Raises:
-            UserError: if it belongs to another model, or cannot be served.
+            UserError: if it belongs to another model, is damaged, or cannot be served.
         """
         if adapter.folder is None or adapter.digest in self._loaded:
             return
-        folder = adapter_of(adapter.folder)
-        if folder is None:
-            raise UserError(
-                f"{adapter.source} is a whole model, not an adapter; serve it as the base: "
-                "model=folder model.location=FOLDER"
-            )
-        kind = _kind(adapter, folder)
-        require_fit(adapter, folder, self._base)
         with _misfit_explained(adapter):
+            folder = _folder(adapter)
+            kind = _kind(adapter, folder)
+            require_fit(adapter, folder, self._base)
+            body = PeftModel.from_pretrained(share_weights(self._base), folder)
             if kind == "mixing":
+                require_all(adapter, folder, get_peft_model_state_dict(body))
+
+    def load(self, adapter: Adapter) -> None:
+        """Attach an adapter, unless it is there already; `try_on` has found no fault in it."""
+        if adapter.folder is None or adapter.digest in self._loaded:
+            return
+        with _misfit_explained(adapter):
+            folder = _folder(adapter)
+            if _kind(adapter, folder) == "mixing":
                 self._mixing.load(_name(adapter.digest), folder)
             else:
                 self._alone[adapter.digest] = Alone(share_weights(self._base), folder)
@@ -161,6 +169,16 @@ def _name(digest: str) -> str:
     return f"adapter_{digest[:16]}"  # a letter first, and no dots: it names modules
 
 
+def _folder(adapter: Adapter) -> Path:
+    folder = None if adapter.folder is None else adapter_of(adapter.folder)
+    if folder is None:
+        raise UserError(
+            f"{adapter.source} is a whole model, not an adapter; serve it as the base: "
+            "model=folder model.location=FOLDER"
+        )
+    return folder
+
+
 def _kind(adapter: Adapter, folder: Path) -> str:
     config = read_json(folder / CONFIG)
     peft_type = config["peft_type"]
@@ -178,8 +196,11 @@ def _misfit_explained(adapter: Adapter) -> Iterator[None]:
     try:
         with torch.no_grad():
             yield
-    except (KeyError, RuntimeError, ValueError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever PEFT makes of files that others wrote
         raise UserError(
-            f"{adapter.source} cannot be put on this base: {str(error).strip()[:200]}; set "
-            "model=... to that of its training"
+            f"{adapter.source} cannot be put on this base: {type(error).__name__}: "
+            f"{str(error).strip()[:200]}; fetch or train it again, or set model=... to that of its "
+            "training"
         ) from error

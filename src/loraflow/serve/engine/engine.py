@@ -101,6 +101,7 @@ class Engine:
         Raises:
             UserError: if it does not belong on this base.
         """
+        self._bodies.try_on(adapter)
         self._do(lambda: self._bodies.load(adapter))
 
     def unload(self, digest: str) -> None:
@@ -136,7 +137,7 @@ class Engine:
         def errand() -> None:
             try:
                 work()
-            except UserError as error:
+            except Exception as error:  # noqa: BLE001 - theirs who asked for it
                 done.set_exception(error)
             else:
                 done.set_result(None)
@@ -227,7 +228,7 @@ class Engine:
         try:
             with self._threads.of(sum(len(part) for _, part in parts)):
                 logits = self._bodies.body(writings[0].digest).run(segments, names)
-        except (MemoryError, RuntimeError):
+        except Exception:
             log.exception("a pass over %d answers failed; they end here", len(parts))
             self._finish(writings, lambda writing: writing.give_up("failed"))
             return

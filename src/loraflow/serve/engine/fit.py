@@ -1,5 +1,6 @@
 """Whether an adapter's files are made for a base model, before anything is attached."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -18,20 +19,42 @@ def require_fit(adapter: Adapter, folder: Path, causal_lm: nn.Module) -> None:
         UserError: if it was trained on another model, or its file is damaged.
     """
     modules = dict(causal_lm.named_modules())
-    try:
-        with safe_open(folder / WEIGHTS, framework="pt") as weights:
-            shapes = {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118 - no dict
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"{adapter.source}: its {WEIGHTS} cannot be read ({error}); fetch or train it again"
-        ) from error
-    for name, shape in shapes.items():
+    for name, shape in _shapes(adapter, folder).items():
         module = _module_of(name, modules)
         if module is None or not _fits(name, shape, module):
             raise UserError(
                 f"{adapter.source} was trained on another model than is served: {name} {shape} "
                 "has no place in it; set model=... to that of its training"
             )
+
+
+def require_all(adapter: Adapter, folder: Path, attached: Iterable[str]) -> None:
+    """Compare the file with what its config says: PEFT invents weights that are missing.
+
+    Args:
+        adapter: whose files they are
+        folder: of the files
+        attached: names of the weights that the config calls for, as PEFT saves them
+
+    Raises:
+        UserError: if one is missing.
+    """
+    missing = sorted(set(attached) - set(_shapes(adapter, folder)))
+    if missing:
+        raise UserError(
+            f"{adapter.source}: its {WEIGHTS} lacks {len(missing)} weights that its config calls "
+            f"for, such as {missing[0]}; fetch or train it again"
+        )
+
+
+def _shapes(adapter: Adapter, folder: Path) -> dict[str, list[int]]:
+    try:
+        with safe_open(folder / WEIGHTS, framework="pt") as weights:
+            return {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118 - no dict
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{adapter.source}: its {WEIGHTS} cannot be read ({error}); fetch or train it again"
+        ) from error
 
 
 def _module_of(name: str, modules: dict[str, nn.Module]) -> nn.Module | None:

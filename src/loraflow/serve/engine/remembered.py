@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from loraflow.serve.engine.memory import Memory
 
 _ROOM = 256 * 2**20  # bytes of all that is remembered
+_MOST = 256  # conversations: every new prompt is compared with each of them
 _WORTH = 32  # tokens: fewer are sooner read again
 
 
@@ -26,16 +27,17 @@ class Remembered:
         kept = memory.beginning(memory.length)  # without the room behind
         self._kept[key] = kept
         self.size += kept.size
-        while self.size > self._room:
+        while self.size > self._room or len(self._kept) > _MOST:
             _, forgotten = self._kept.popitem(last=False)
             self.size -= forgotten.size
 
     def begin(self, digest: str, prompt: Sequence[int]) -> Memory | None:
         """Return what is remembered of the beginning of a prompt; its last token is never in it."""
         most, found = _WORTH - 1, None
+        known = tuple(prompt[:-1])
         for key in self._kept:
-            if key[0] == digest and (shared := _shared(key[1], prompt[:-1])) > most:
-                most, found = shared, key
+            if key[0] == digest and _share_more(key[1], known, most):
+                most, found = _shared(key[1], known), key
         if found is None:
             return None
         self._kept.move_to_end(found)
@@ -45,6 +47,11 @@ class Remembered:
         """Forget all of an adapter."""
         for key in [key for key in self._kept if key[0] == digest]:
             self.size -= self._kept.pop(key).size
+
+
+def _share_more(one: tuple[int, ...], other: tuple[int, ...], than: int) -> bool:
+    """Tell whether both begin with more than so many equal tokens, without a look at each."""
+    return min(len(one), len(other)) > than and one[: than + 1] == other[: than + 1]
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:
