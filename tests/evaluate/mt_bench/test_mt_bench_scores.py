@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loraflow.compare import statistics
@@ -63,6 +63,7 @@ PLAYED = st.builds(
 )
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.lists(RATED, min_size=1, max_size=60))
 def test_single_scores_are_those_of_show_result(rows: list[dict[str, Any]]) -> None:
     frame = pandas.DataFrame(rows)
@@ -91,6 +92,7 @@ def value_by_turn(scores: dict[str, SingleScore]) -> dict[tuple[str, int], float
     }
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.lists(PLAYED, min_size=1, max_size=60))
 def test_pair_scores_are_those_of_show_result(rows: list[dict[str, Any]]) -> None:
     frame = pandas.DataFrame(rows)

@@ -10,6 +10,8 @@ import pytest
 from loraflow.model.source import BaseModel
 from tests.serve.made_adapters import make_adapter
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -15,6 +15,8 @@ from tests.promote.registered import DECISION
 from tests.test_command import HEAVY, run_python
 from tests.test_flows import Project, tiny_project
 
+pytestmark = pytest.mark.slow
+
 WORDS = ["export.check.rows=2", "export.check.max_new_tokens=4"]
 
 

@@ -13,6 +13,8 @@ from tests.serve.export.subjects import trained_subject, wish
 RECORDER = """\
 import json, sys
 from pathlib import Path
+
+pytestmark = pytest.mark.slow
 model, _, out, _, kind = sys.argv[1:]
 names = sorted(path.name for path in Path(model).iterdir())
 dtype = json.loads((Path(model) / "config.json").read_text())["dtype"]

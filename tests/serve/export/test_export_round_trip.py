@@ -17,6 +17,8 @@ from loraflow.serve.export.subject import Subject, require_exportable
 from tests.model.ways import logits
 from tests.serve.export.subjects import exported, trained_subject, wish
 
+pytestmark = pytest.mark.slow
+
 QUESTIONS = ["你是谁？", "Write the summary line of the docstring."]
 MERGED = ["adapter=lora", "adapter=dora", "adapter=ia3", "adapter=adalora", "adapter=pissa"]
 MERGED += ["adapter.init_lora_weights=olora", "adapter=full"]

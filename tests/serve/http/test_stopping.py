@@ -13,6 +13,8 @@ import pytest
 
 from tests.serve.http.served import HELLO, PATIENCE, wait_until
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[[float], tuple[subprocess.Popen[str], httpx.Client]]
 
 
