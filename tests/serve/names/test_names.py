@@ -1,7 +1,9 @@
 """A name moves in one step: old answers end on the old adapter, new ones begin on the new."""
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from loraflow.serve.adapters.adapter import BASE
 from loraflow.serve.adapters.find import AdapterFinder
 from loraflow.serve.engine.engine import Engine
 from loraflow.serve.engine.wish import Wish
-from loraflow.serve.names.follow import Follower
+from loraflow.serve.names.follow import Follower, noted
 from loraflow.serve.names.names import Names, UnknownName
 from loraflow.tracking.connection import Unreachable
 from tests.promote.registered import tracking_in
@@ -205,3 +207,85 @@ def test_a_version_that_cannot_be_served_leaves_the_champion_that_can(
     assert "trained on another base" in following.state.fault
     following.look()
     assert "version 2 cannot be served" in following.state.fault
+
+
+def test_what_goes_wrong_once_is_tried_again_at_the_next_look(
+    names: Names,
+    tracking: TrackingConfig,
+    tiny_base: BaseModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = Registry(tracking, "m")
+    following = follower(names, tracking, tmp_path)
+    following.start()
+    find, faults = AdapterFinder.of_version, [OSError("disk full"), KeyError("a bug"), None]
+
+    def of_version(finder: AdapterFinder, number: int, source: str) -> Any:
+        fault = faults.pop(0) if faults else None
+        if fault is not None:
+            raise fault
+        return find(finder, number, source)
+
+    monkeypatch.setattr(AdapterFinder, "of_version", of_version)
+    promote(registry, log_run(tracking, tiny_base, tmp_path / "1", 1))
+    _until(lambda: versions(names).get("champion") == 1)
+    assert not faults
+    _until(lambda: following.state == replace(following.state, up=True, fault=""))
+    following.close()
+
+
+def test_a_note_that_cannot_be_written_or_read_keeps_nobody_from_serving(
+    names: Names,
+    tracking: TrackingConfig,
+    tiny_base: BaseModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = Registry(tracking, "m")
+    promote(registry, log_run(tracking, tiny_base, tmp_path / "1", 1))
+    following = follower(names, tracking, tmp_path)
+    note = tmp_path / "aliases.json"
+    note.mkdir()
+    following.look()
+    assert versions(names)["champion"] == 1
+    assert following.state.up and "aliases.json is not written" in following.state.fault
+    note.rmdir()
+    following.look()
+    assert note.is_file() and not following.state.fault
+    for damage in ("", "[1]", '{"champion": '):
+        note.write_text(damage)
+        assert noted(note, following._finder) == {}
+
+
+def test_several_servers_that_move_at_once_share_a_folder(
+    names: Names, tracking: TrackingConfig, tiny_base: BaseModel, tmp_path: Path
+) -> None:
+    registry = Registry(tracking, "m")
+    nights = [log_run(tracking, tiny_base, tmp_path / str(seed), seed) for seed in (1, 2)]
+    promote(registry, nights[0])
+    finders = [AdapterFinder(tracking, registered="m", cache=tmp_path / "c") for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda finder: finder.of_version(1, "champion"), finders))
+    assert len({adapter.digest for adapter in found}) == 1
+    assert [path.name for path in (tmp_path / "c").iterdir()] == [found[0].folder.parent.name]
+
+
+def test_a_registry_that_never_answers_does_not_hold_up_the_end(
+    names: Names, tracking: TrackingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following = follower(names, tracking, tmp_path)
+    following.start()
+    asked, answer = threading.Event(), threading.Event()
+
+    def frozen(_: AdapterFinder) -> dict[str, int]:
+        asked.set()
+        answer.wait()
+        return {}
+
+    monkeypatch.setattr(AdapterFinder, "aliases", frozen)
+    assert asked.wait(10)
+    begun = time.monotonic()
+    following.close()
+    assert time.monotonic() - begun < 10
+    answer.set()

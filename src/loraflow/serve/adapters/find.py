@@ -133,10 +133,17 @@ class AdapterFinder:
         try:
             fetch(scratch / "trained")
             write_json(scratch / _ABOUT, about)
-            if not place.exists():  # another process may have been faster
-                os.replace(scratch, place)
+            _move(scratch, place)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _move(scratch: Path, place: Path) -> None:
+    try:
+        os.replace(scratch, place)
+    except OSError:
+        if not place.is_dir():  # else another process was faster, and has fetched the same
+            raise
 
 
 def kept_as(adapter: Adapter) -> str:

@@ -19,6 +19,8 @@ from loraflow.serve.adapters.find import ALIASES, AdapterFinder, kept_as
 
 log = logging.getLogger(__name__)
 
+_CLOSE_SECONDS = 2.0
+
 
 @dataclass(frozen=True)
 class RegistryState:
@@ -46,7 +48,12 @@ def noted(note: Path, finder: AdapterFinder) -> dict[str, Adapter]:
     """Return what the aliases were when the registry last answered, as far as it is kept here."""
     if not note.is_file():
         return {}
-    found = {alias: finder.kept(name, alias) for alias, name in read_json(note).items()}
+    try:
+        names = dict(read_json(note))
+    except (OSError, TypeError, ValueError) as error:
+        log.warning("%s cannot be read, so nothing is known of before: %s", note.name, error)
+        return {}
+    found = {alias: finder.kept(name, alias) for alias, name in names.items()}
     return {alias: adapter for alias, adapter in found.items() if adapter is not None}
 
 
@@ -62,7 +69,8 @@ class Follower:
         self._note = note
         self._seconds = seconds
         self._followed: dict[str, Adapter] = {}
-        self._refused: dict[str, int] = {}  # versions that cannot be served, by alias
+        self._noted: dict[str, Adapter] = {}
+        self._refused: dict[tuple[str, int], str] = {}  # why a version is not served as an alias
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="registry", daemon=True)
         self.state = RegistryState(up=False, seen=0.0)
@@ -76,10 +84,10 @@ class Follower:
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Look no more; a registry that never answers is not waited for."""
         self._ended.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_CLOSE_SECONDS)
 
     def look(self) -> None:
         """Ask the registry, and follow what has moved; if it is away, all stays as it is."""
@@ -92,34 +100,33 @@ class Follower:
             return
         wanted = {alias: number for alias, number in aliases.items() if alias in ALIASES}
         fault = self._follow(wanted)
+        if fault and fault != self.state.fault:
+            log.warning("%s", fault)
         self.state = RegistryState(True, time.time(), fault)
         self._names.tidy()
 
     def _follow(self, wanted: dict[str, int]) -> str:
         """Move names, and return why some could not be moved."""
-        before = dict(self._followed)
         faults = [self._move(alias, number) for alias, number in wanted.items()]
         for alias in set(self._followed) - set(wanted):
             self._names.drop(alias)
             del self._followed[alias]
-        if self._followed != before:
-            self._write_note()
-        return "; ".join(filter(None, faults))
+        return "; ".join(filter(None, [*faults, self._write_note()]))
 
     def _move(self, alias: str, number: int) -> str:
         followed = self._followed.get(alias)
         if followed is not None and followed.version == number:
             return ""
-        if self._refused.get(alias) == number:
-            return f"{alias} stays as it was: version {number} cannot be served"
+        if (alias, number) in self._refused:
+            return self._refused[alias, number]
         try:
             self._point(alias, self._finder.of_version(number, alias))
-        except PassingError as error:
-            return str(error)
+        except (PassingError, OSError) as error:  # such as a full disk
+            return f"{alias} stays as it was for now: {error}"
         except UserError as error:
-            log.warning("%s stays as it was: version %s: %s", alias, number, error)
-            self._refused[alias] = number
-            return f"{alias} stays as it was: {error}"
+            fault = f"{alias} stays as it was: version {number} cannot be served: {error}"
+            self._refused[alias, number] = fault
+            return fault
         return ""
 
     def _follow_note(self) -> None:
@@ -134,13 +141,28 @@ class Follower:
         log.info("%s is %s now", alias, adapter.short)
         self._followed[alias] = adapter
 
-    def _write_note(self) -> None:
-        """Note what is followed; a kill half-way leaves the note before."""
-        self._note.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self._note.with_suffix(".new")
-        write_json(scratch, {alias: kept_as(one) for alias, one in self._followed.items()})
-        os.replace(scratch, self._note)
+    def _write_note(self) -> str:
+        """Note what is followed, if that is new, and return why that could not be done.
+
+        A kill half-way leaves the note before. Other servers may write the same one.
+        """
+        if self._followed == self._noted:
+            return ""
+        scratch = self._note.with_suffix(f".{os.getpid()}")
+        try:
+            self._note.parent.mkdir(parents=True, exist_ok=True)
+            write_json(scratch, {alias: kept_as(one) for alias, one in self._followed.items()})
+            os.replace(scratch, self._note)
+        except OSError as error:
+            return f"{self._note.name} is not written: {error}"
+        self._noted = dict(self._followed)
+        return ""
 
     def _run(self) -> None:
         while not self._ended.wait(self._seconds):
-            self.look()
+            try:
+                self.look()
+            except Exception as error:  # the next look may do better, and there has to be one
+                if str(error) != self.state.fault:
+                    log.exception("the registry could not be followed; names stay as they are")
+                self.state = RegistryState(False, self.state.seen, str(error))
