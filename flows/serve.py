@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 def main() -> None:
     """Read the command line, load the base and its adapters, answer until told to end."""
     speak_plainly()
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")  # as it is asked again and again,
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # no single answer matters
     run_safely(_run)
 
 
@@ -35,14 +37,13 @@ def _run() -> None:
     used = read_used("serve", Sections, words)
     serve = used.sections.serve
     require_password(serve.host, bool(os.environ.get(KEY)), f"set {KEY}", option="serve.host=")
-    _require_free(serve.host, serve.port)  # before a model is loaded
-    with _open(used) as serving:
+    with _bound(serve.host, serve.port) as bound, _open(used) as serving:
         from loraflow.serve.http.app import make_app
         from loraflow.serve.http.server import Server
 
         server = Server(make_app(serving), serve.host, serve.port)
-        _greet(serving)
-        server.run()
+        _greet(serving, bound.getsockname()[1])
+        server.run([bound])
 
 
 @contextmanager
@@ -75,20 +76,23 @@ def _open(used: Used[Sections]) -> Iterator["Serving"]:
             log.close()
 
 
-def _require_free(host: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _bound(host: str, port: int) -> socket.socket:
+    """Return a socket that has its port before a model is loaded, and listens to nobody yet."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        socket.create_server((host, port), family=family).close()
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
     except OSError as error:
+        bound.close()
         raise UserError(
             f"serve.port={port} is taken, or serve.host={host} is not of this machine "
             f"({error.strerror}); set serve.port=N, 0 for any that is free"
         ) from error
+    return bound
 
 
-def _greet(serving: "Serving") -> None:
-    serve = serving.config
-    url = f"http://{shown_host(serve.host)}:{serve.port}/v1"
+def _greet(serving: "Serving", port: int) -> None:
+    url = f"http://{shown_host(serving.config.host)}:{port}/v1"
     sys.stderr.write(f"{url} (Ctrl-C ends it)\n")
     for named in serving.names.listed():
         sys.stderr.write(f"  {named.name:<12} {named.adapter.short:<12}  {named.adapter.source}\n")
