@@ -16,7 +16,8 @@ from tests.serve.http.served import NATIVE, running, serve_config
 
 
 class Followed:
-    state = RegistryState(True, time.time() - 5)
+    def __init__(self) -> None:
+        self.state = RegistryState(True, time.time() - 5)
 
 
 def test_requests_tokens_times_and_the_registry_are_there(tiny_base: BaseModel) -> None:
@@ -24,7 +25,8 @@ def test_requests_tokens_times_and_the_registry_are_there(tiny_base: BaseModel) 
     engine.at_once = "好"
     names = Names(engine.as_engine(), NATIVE)
     names.point("mine", replace(BASE, digest="a" * 64, folder=tiny_base.folder))
-    follower = cast(Follower, cast(Any, Followed()))
+    followed = Followed()
+    follower = cast(Follower, cast(Any, followed))
     serving = Serving(serve_config(), engine.as_engine(), names, follower, None, None)
     with running(serving) as server:
         assert server.chat(model="mine").status_code == 200
@@ -42,7 +44,7 @@ def test_requests_tokens_times_and_the_registry_are_there(tiny_base: BaseModel) 
         assert server.metric("loraflow_adapters") == 1
         assert server.metric("loraflow_registry_up") == 1
         assert 4 < server.metric("loraflow_registry_age_seconds") < 60
-        Followed.state = RegistryState(False, 0.0, "sqlite:////secret/path is away")
+        followed.state = RegistryState(False, 0.0, "sqlite:////secret/path is away")
         assert server.metric("loraflow_registry_up 0") == 0
         health = server.client.get("/health")
         assert health.json()["registry"] == {"up": False, "seen": 0.0}
