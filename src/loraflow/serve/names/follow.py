@@ -73,6 +73,7 @@ class Follower:
         self._refused: dict[tuple[str, int], str] = {}  # why a version is not served as an alias
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="registry", daemon=True)
+        self._faults: list[str] = []  # of the last look
         self.state = RegistryState(up=False, seen=0.0)
 
     def start(self) -> None:
@@ -99,19 +100,21 @@ class Follower:
             self.state = RegistryState(False, self.state.seen, str(error))
             return
         wanted = {alias: number for alias, number in aliases.items() if alias in ALIASES}
-        fault = self._follow(wanted)
-        if fault and fault != self.state.fault:
-            log.warning("%s", fault)
-        self.state = RegistryState(True, time.time(), fault)
+        faults = self._follow(wanted)
+        for fault in faults:
+            if fault not in self._faults:
+                log.warning("%s", fault)
+        self._faults = faults
+        self.state = RegistryState(True, time.time(), "; ".join(faults))
         self._names.tidy()
 
-    def _follow(self, wanted: dict[str, int]) -> str:
+    def _follow(self, wanted: dict[str, int]) -> list[str]:
         """Move names, and return why some could not be moved."""
         faults = [self._move(alias, number) for alias, number in wanted.items()]
         for alias in set(self._followed) - set(wanted):
             self._names.drop(alias)
             del self._followed[alias]
-        return "; ".join(filter(None, [*faults, self._write_note()]))
+        return list(filter(None, [*faults, self._write_note()]))
 
     def _move(self, alias: str, number: int) -> str:
         followed = self._followed.get(alias)
