@@ -14,7 +14,6 @@ RECORDER = """\
 import json, sys
 from pathlib import Path
 
-pytestmark = pytest.mark.slow
 model, _, out, _, kind = sys.argv[1:]
 names = sorted(path.name for path in Path(model).iterdir())
 dtype = json.loads((Path(model) / "config.json").read_text())["dtype"]
@@ -50,6 +49,7 @@ def test_a_converter_that_is_not_there_is_named_with_the_fix(
         wish(tmp_path, "export=gguf", f"export.converter={tmp_path}")
 
 
+@pytest.mark.slow  # a training of the tiny model and its export
 @pytest.mark.parametrize(("precision", "outtype"), [("bf16", "bf16"), ("int8", "q8_0")])
 def test_the_converter_gets_a_merged_model_in_float32_with_its_tokenizer(
     precision: str, outtype: str, converter: Path, tiny_folder: Path, tmp_path: Path
