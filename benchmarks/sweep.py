@@ -56,6 +56,10 @@ def _report(ours: Side, plain: Side, *, is_whole: bool) -> None:
         found = _recommended(side.items) if side is ours or is_whole else "not all were run"
         _say(f"| {name} | {side.wall:.0f} | {len(side.trials)} | {shown} | {found} |")
     _say(f"\nplain / loraflow: {plain.wall / ours.wall:.2f}")
+    _say(
+        f"loraflow / its own training and evaluation, {ours.worked:.0f} s: "
+        f"{ours.wall / ours.worked:.2f}"
+    )
     if not is_whole:
         _say(f"The plain total is projected from {len(plain.trials)} of its runs.")
 

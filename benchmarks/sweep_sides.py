@@ -33,6 +33,7 @@ class Side:
     wall: float  # seconds of all trials
     trials: list[float]  # seconds of each that ran to its end; the base is none
     items: Items  # of the base, and of each r with the rate that was chosen
+    worked: float  # seconds of all training and evaluation, that of stopped trials included
 
 
 def have_base(words: Sequence[str]) -> None:
@@ -88,7 +89,16 @@ def _measured(store: Path, wall: float) -> Side:
         arm: [dict(row) for row in read_lines(Path(outcome.evaluated) / ITEMS)]
         for arm, outcome in chosen.items()
     }
-    return Side(wall, seconds, items)
+    return Side(wall, seconds, items, _worked(store))
+
+
+def _worked(store: Path) -> float:
+    from loraflow.files import read_json
+    from loraflow.store import RESULT, SPENT, UNFINISHED
+
+    whole = [note for stage in ("train", "evaluate") for note in store.glob(f"{stage}/*/{RESULT}")]
+    stopped = store.glob(f"{UNFINISHED}/train/*/{SPENT}")
+    return sum(float(read_json(note)["seconds"]) for note in (*whole, *stopped))
 
 
 def _loss(outcome: Any) -> float:
@@ -106,7 +116,8 @@ def run_plain(trials: Sequence[Trial], count: int, words: Sequence[str]) -> Side
         arm = f"r={trial.r}"
         if measured["loss"] < losses.get(arm, float("inf")):
             losses[arm], items[arm] = measured["loss"], measured["items"]
-    return Side(base_seconds + statistics.fmean(seconds) * count, seconds, items)
+    wall = base_seconds + statistics.fmean(seconds) * count
+    return Side(wall, seconds, items, worked=wall)
 
 
 def _run(trial: Trial, words: Sequence[str]) -> tuple[dict[str, Any], float]:

@@ -18,7 +18,7 @@ from loraflow.lock import locked, share
 from loraflow.measure import Cost, measured
 
 RESULT = "result.json"
-_SPENT = "spent.json"  # beside unfinished work: what it has cost so far
+SPENT = "spent.json"  # beside unfinished work: what it has cost so far
 LOCKS, USED, UNFINISHED = "locks", "used", "unfinished"  # folders that are no stage's
 _KEPT = "Finished stages are kept: the same command goes on after the last of them."
 
@@ -95,7 +95,7 @@ class Store:
         self, key: Key, partial: Path, stage: Callable[[Path], Summary]
     ) -> tuple[Summary, Cost]:
         """Run a stage; its cost has what earlier processes spent on the work it goes on with."""
-        noted = self.work(key) / _SPENT
+        noted = self.work(key) / SPENT
         earlier = Cost(**read_json(noted)) if noted.is_file() else None
         try:
             with measured() as cost:
