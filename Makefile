@@ -30,7 +30,7 @@ compare: install  ## the same report from runs that exist   (RUNS="ID ID ...")
 replay: install  ## run an MLflow run again from what it logged, and say what differs   (RUN=ID)
 	@$(BIN)/python -m flows.replay run=$(RUN) $(ARGS)
 
-nightly: install  ## one night now: train on new data, promote what is better beyond doubt   (ARGS="data=file data.path=...")
+nightly: install  ## one night now: train on new data, promote what is better beyond the noise   (ARGS="data=file data.path=...")
 	@$(BIN)/python -m flows.nightly $(ARGS)
 
 deploy: install  ## the same every night, by Prefect; needs make dashboard in another terminal   (ARGS="...")
@@ -102,7 +102,7 @@ format: install  ## put the code in shape
 lock: install  ## write what is installed to requirements.lock
 	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
 
-clean:  ## delete stage outputs and caches; MLflow runs, Prefect's history and models stay
+clean:  ## delete stage outputs and caches, and runs that wait for make sync; all else stays
 	rm -rf store .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Two terminals may both find that there is something to install.

@@ -1,6 +1,6 @@
 """How far the memory estimate is from the peak RAM of a training, each in a fresh process.
 
-python -m benchmarks.memory                            # the table of the README
+python -m benchmarks.memory
 python -m benchmarks.memory --model model=folder model.location=../model --only full
 """
 

@@ -69,7 +69,10 @@ def _open(used: Used[Sections]) -> _Opened:
 
     chat = used.sections.chat
     finder = AdapterFinder(
-        used.config.tracking, registered=chat.registered, cache=chat.folder / "adapters"
+        used.config.tracking,
+        registered=chat.registered,
+        key="chat.registered",
+        cache=chat.folder / "adapters",
     )
     adapter = finder.find(chat.adapter)
     config = used.config_of(adapter)

@@ -82,7 +82,9 @@ def run_export(used: Used[Sections]) -> "tuple[RoundTrip, Path, bool]":
 
     export, tracking = used.sections.export, used.config.tracking
     with tempfile.TemporaryDirectory() as cache:
-        finder = AdapterFinder(tracking, registered=export.registered, cache=Path(cache))
+        finder = AdapterFinder(
+            tracking, registered=export.registered, key="export.registered", cache=Path(cache)
+        )
         adapter = finder.find(export.adapter)
         config = used.config_of(adapter)
         require_exportable(adapter, config, export.kind)

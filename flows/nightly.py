@@ -1,4 +1,4 @@
-"""A night: retrain on new data, and promote the challenger only if it is better beyond doubt.
+"""A night: retrain on new data, and promote the challenger only if it is better beyond the noise.
 
 python -m flows.nightly data=file data.path=data/tickets night.name=tickets
 python -m flows.nightly                      # the same data as last night: ends as Skipped

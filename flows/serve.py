@@ -92,10 +92,18 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def _greet(serving: "Serving", port: int) -> None:
+    from loraflow.serve.adapters.adapter import BASE
+
     url = f"http://{shown_host(serving.config.host)}:{port}/v1"
     sys.stderr.write(f"{url} (Ctrl-C ends it)\n")
     for named in serving.names.listed():
         sys.stderr.write(f"  {named.name:<12} {named.adapter.short:<12}  {named.adapter.source}\n")
+    if all(named.adapter is BASE for named in serving.names.listed()):
+        model = serving.config.registered or "serve.registered=null"
+        sys.stderr.write(
+            f"{model} has no champion, so the base alone answers; make nightly makes one. If the "
+            "nights have another name: serve.registered=NAME\n"
+        )
     sys.stderr.flush()
 
 

@@ -36,7 +36,10 @@ def find_given(used: Used[Sections]) -> "tuple[AdapterFinder, dict[str, Adapter]
 
     serve = used.sections.serve
     finder = AdapterFinder(
-        used.config.tracking, registered=serve.registered, cache=serve.folder / "adapters"
+        used.config.tracking,
+        registered=serve.registered,
+        key="serve.registered",
+        cache=serve.folder / "adapters",
     )
     return finder, {name: finder.find(source) for name, source in serve.adapters.items()}
 

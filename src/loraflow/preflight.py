@@ -37,8 +37,8 @@ def check_machine(config: Config) -> None:
         )
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError(
-            f"WORLD_SIZE={os.environ['WORLD_SIZE']}: several processes cannot train together "
-            "yet; start the command without a launcher, it uses one GPU"
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']}: start the command without a launcher; "
+            "train.processes=N starts its own processes"
         )
     if (base := folder_at_hand(config.model)) is not None:
         check_model(config, base)

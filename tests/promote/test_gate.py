@@ -1,4 +1,4 @@
-"""The gate promotes what is better beyond doubt, and nothing else."""
+"""The gate promotes what is better beyond the noise, and nothing else."""
 
 import json
 import math

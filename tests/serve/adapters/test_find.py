@@ -26,7 +26,9 @@ def tracking(tmp_path: Path) -> TrackingConfig:
 
 
 def finder(tracking: TrackingConfig, tmp_path: Path, registered: str | None = "m") -> AdapterFinder:
-    return AdapterFinder(tracking, registered=registered, cache=tmp_path / "cache")
+    return AdapterFinder(
+        tracking, registered=registered, key="serve.registered", cache=tmp_path / "cache"
+    )
 
 
 def test_a_version_its_run_and_a_copy_of_its_folder_are_one_adapter(
@@ -62,6 +64,18 @@ def test_what_was_fetched_is_not_fetched_again(
     assert again.kept("version-9-gone", "champion") is None
 
 
+def test_what_a_killed_fetch_has_left_is_cleared_by_the_next(
+    tracking: TrackingConfig, tiny_base: BaseModel, tmp_path: Path
+) -> None:
+    night = log_run(tracking, tiny_base, tmp_path / "a", 1)
+    left = tmp_path / "cache" / f".fetching-run-{night.run_id}"
+    (left / "trained").mkdir(parents=True)
+    (left / "trained" / "adapter_model.safetensors").write_bytes(b"half")
+    found = finder(tracking, tmp_path).find(f"run:{night.run_id}")
+    assert found.folder and found.folder.parent.name == f"run-{night.run_id}"
+    assert not left.exists()
+
+
 def test_the_config_of_a_run_goes_with_it_but_for_this_machine_and_the_command_line(
     tracking: TrackingConfig, tiny_base: BaseModel, tmp_path: Path
 ) -> None:
@@ -94,7 +108,7 @@ def test_what_is_not_there_is_named(
 def test_without_a_registered_model_there_is_no_champion(
     tracking: TrackingConfig, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="registered=null"):
+    with pytest.raises(UserError, match="serve.registered=null"):
         finder(tracking, tmp_path, registered=None).find("champion")
 
 

@@ -30,7 +30,9 @@ class Sitting:
     """A session whose screen is a text."""
 
     def __init__(self, engine: Engine, tmp_path: Path, **first: object) -> None:
-        finder = AdapterFinder(tracking_in(tmp_path), registered="m", cache=tmp_path / "cache")
+        finder = AdapterFinder(
+            tracking_in(tmp_path), registered="m", key="serve.registered", cache=tmp_path / "cache"
+        )
         settings = {
             "adapter": "base", "beside": None, "registered": "m", "system": None,
             "max_tokens": 8, "temperature": 0.0, "folder": tmp_path,

@@ -49,7 +49,9 @@ def tracking(tmp_path: Path) -> TrackingConfig:
 
 
 def follower(names: Names, tracking: TrackingConfig, tmp_path: Path) -> Follower:
-    finder = AdapterFinder(tracking, registered="m", cache=tmp_path / "cache")
+    finder = AdapterFinder(
+        tracking, registered="m", key="serve.registered", cache=tmp_path / "cache"
+    )
     return Follower(names, finder, note=tmp_path / "aliases.json", seconds=0.05)
 
 
@@ -124,9 +126,9 @@ def test_each_adapter_is_asked_by_the_template_of_its_training(
     names: Names, tracking: TrackingConfig, tiny_base: BaseModel, tmp_path: Path
 ) -> None:
     night = log_run(tracking, tiny_base, tmp_path / "a", 1, "template=alpaca")
-    adapter = AdapterFinder(tracking, registered=None, cache=tmp_path / "c").find(
-        f"run:{night.run_id}"
-    )
+    adapter = AdapterFinder(
+        tracking, registered=None, key="serve.registered", cache=tmp_path / "c"
+    ).find(f"run:{night.run_id}")
     names.point("mine", adapter)
     messages = [{"role": "user", "content": "你是谁？"}]
     tokenizer = names._engine.tokenizer
@@ -264,11 +266,15 @@ def test_several_servers_that_move_at_once_share_a_folder(
     registry = Registry(tracking, "m")
     nights = [log_run(tracking, tiny_base, tmp_path / str(seed), seed) for seed in (1, 2)]
     promote(registry, nights[0])
-    finders = [AdapterFinder(tracking, registered="m", cache=tmp_path / "c") for _ in range(4)]
+    finders = [
+        AdapterFinder(tracking, registered="m", key="serve.registered", cache=tmp_path / "c")
+        for _ in range(4)
+    ]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda finder: finder.of_version(1, "champion"), finders))
     assert len({adapter.digest for adapter in found}) == 1
-    assert [path.name for path in (tmp_path / "c").iterdir()] == [found[0].folder.parent.name]
+    kept = [path.name for path in (tmp_path / "c").iterdir() if path.suffix != ".lock"]
+    assert kept == [found[0].folder.parent.name]
 
 
 def test_a_registry_that_never_answers_does_not_hold_up_the_end(

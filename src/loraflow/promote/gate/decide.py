@@ -103,7 +103,7 @@ def _reasons(metric: str, margin: float, gap: Difference, guards: Sequence[Guard
     if not math.isfinite(gap.low):
         yield f"the gain in {metric} cannot be told"
     elif gap.low <= margin:
-        yield f"{_gain(metric, gap)} is not above {margin:g} beyond doubt"
+        yield f"{_gain(metric, gap)} is not above {margin:g} beyond the noise"
     for guard in guards:
         if not guard.passed:
             yield f"guard {guard.name}: {guard.words}"
@@ -117,4 +117,6 @@ def _sentence(reference: str, reasons: Sequence[str], gain: str, margin: float) 
     whom = f"the {reference}" if reference == BASE_MODEL else reference
     if reasons:
         return f"Keep {whom}: {'; '.join(reasons)}."
-    return f"Promote over {whom}: {gain} is above {margin:g} beyond doubt, and every guard passes."
+    return (
+        f"Promote over {whom}: {gain} is above {margin:g} beyond the noise, and every guard passes."
+    )

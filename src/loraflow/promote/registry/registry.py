@@ -200,5 +200,5 @@ class Registry:
             fault = Unreachable if is_outage(self._tracking, error) else UserError
             raise fault(
                 f"tracking.uri={self._tracking.uri}: the model registry does not answer, or not as "
-                f"it should: {str(error)[:200]}; start the server and the command again"
+                f"it should: {str(error)[:200]}; start its server, then try again"
             ) from error

@@ -1,9 +1,7 @@
 """Finds an adapter by its name: in the model registry, among the runs, or in a folder."""
 
-import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from loraflow.config import TrackingConfig
 from loraflow.errors import UserError
 from loraflow.files import read_json, write_json
+from loraflow.lock import locked
 from loraflow.serve.adapters.adapter import (
     BASE,
     Adapter,
@@ -33,10 +32,13 @@ class AdapterFinder:
     What was fetched is found again when MLflow is away.
     """
 
-    def __init__(self, tracking: TrackingConfig, *, registered: str | None, cache: Path) -> None:
-        """Look in the registered model `registered`, and keep what is fetched below `cache`."""
+    def __init__(
+        self, tracking: TrackingConfig, *, registered: str | None, key: str, cache: Path
+    ) -> None:
+        """Look in the registered model that config key `key` names; keep what is fetched."""
         self._tracking = tracking
         self._registered = registered
+        self._key = key
         self._cache = cache
 
     def find(self, source: str) -> Adapter:
@@ -90,18 +92,19 @@ class AdapterFinder:
 
         if self._registered is None:
             raise UserError(
-                "registered=null names no model of the registry, so there is no champion; set "
-                "registered=NAME, or name run:ID or a folder"
+                f"{self._key}=null names no model of the registry, so there is no champion; set "
+                f"{self._key}=NAME, or name run:ID or a folder"
             )
         return Registry(self._tracking, self._registered)
 
     def _of_alias(self, alias: str) -> Adapter:
         number = self.aliases().get(alias)
         if number is None:
-            model = self._registered or "registered=null"
+            model = self._registered or f"{self._key}=null"
             raise UserError(
-                f"{model} has no {alias}: nothing was promoted yet; make nightly does. Set "
-                "registered=NAME of another model, or name run:ID, a folder, or base"
+                f"{model} has no {alias}: nothing was promoted yet; make nightly does. If "
+                f"the nights have another name, set {self._key}=NAME; or name run:ID, a folder, or "
+                "base"
             )
         return self.of_version(number, alias)
 
@@ -123,27 +126,23 @@ class AdapterFinder:
         """Fetch an adapter and the config of its run; a folder that is there has both, whole."""
         from loraflow.tracking.fetch import fetch_revision, fetch_settings  # noqa: PLC0415 - mlflow
 
-        about = {
-            **facts,
-            "settings": fetch_settings(self._tracking, facts["run_id"]),
-            "base_revision": fetch_revision(self._tracking, facts["run_id"]),
-        }
-        self._cache.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=self._cache, prefix=".fetching-"))
-        try:
-            fetch(scratch / "trained")
-            write_json(scratch / _ABOUT, about)
-            _move(scratch, place)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _move(scratch: Path, place: Path) -> None:
-    try:
-        os.replace(scratch, place)
-    except OSError:
-        if not place.is_dir():  # else another process was faster, and has fetched the same
-            raise
+        scratch = place.with_name(f".fetching-{place.name}")
+        with locked(place.with_name(f".{place.name}.lock")):
+            if place.is_dir():  # fetched by another process while this one waited
+                return
+            shutil.rmtree(scratch, ignore_errors=True)  # what a killed process has left
+            about = {
+                **facts,
+                "settings": fetch_settings(self._tracking, facts["run_id"]),
+                "base_revision": fetch_revision(self._tracking, facts["run_id"]),
+            }
+            try:
+                scratch.mkdir()
+                fetch(scratch / "trained")
+                write_json(scratch / _ABOUT, about)
+                scratch.rename(place)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def kept_as(adapter: Adapter) -> str:

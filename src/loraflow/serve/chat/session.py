@@ -13,7 +13,7 @@ from loraflow.serve.chat.screen import Screen
 from loraflow.serve.engine.engine import Engine
 from loraflow.serve.names.names import Names
 
-HELP = """/adapter NAME   talk to champion, previous, version:N, run:ID, a folder, or base
+HELP = """/adapter NAME   talk to champion, challenger, previous, version:N, run:ID, a folder, base
 /beside NAME    a second one that answers beside it; /beside alone ends that
 /system TEXT    begin anew under a system message; /system alone: under none
 /clear          begin anew
