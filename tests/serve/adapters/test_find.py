@@ -108,7 +108,7 @@ def test_what_is_not_there_is_named(
 def test_without_a_registered_model_there_is_no_champion(
     tracking: TrackingConfig, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="serve.registered=null"):
+    with pytest.raises(UserError, match=r"serve\.registered=null"):
         finder(tracking, tmp_path, registered=None).find("champion")
 
 
