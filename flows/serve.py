@@ -68,7 +68,7 @@ def _open(used: Used[Sections]) -> Iterator["Serving"]:
         for name, adapter in given.items():
             names.point(name, adapter)
         follower.start()
-        yield Serving(serve, engine, names, follower, log, os.environ.get(KEY))
+        yield Serving(serve, engine, names, follower, log, os.environ.get(KEY) or None)
     finally:
         follower.close()
         engine.close()
@@ -77,11 +77,12 @@ def _open(used: Used[Sections]) -> Iterator["Serving"]:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """Return a socket that has its port before a model is loaded, and listens to nobody yet."""
+    """Return a socket that has its port before a model is loaded; who calls already has to wait."""
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
+        bound.listen()  # with SO_REUSEADDR others could have the port too until then
     except OSError as error:
         bound.close()
         raise UserError(

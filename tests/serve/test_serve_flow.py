@@ -160,6 +160,20 @@ def test_what_the_user_can_mend_is_said_without_a_traceback(
     assert said in done.stderr and "Traceback" not in done.stderr
 
 
+def test_without_a_champion_and_with_an_empty_key_the_base_answers_and_says_so(
+    live_registry: Registry,
+    live_tracking: TrackingConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LORAFLOW_API_KEY", "")
+    with serving(tmp_path, live_tracking) as server:
+        assert "m has no champion, so the base alone answers" in server.said
+        assert server.ask("default", max_tokens=4).status_code == 200
+        strange = httpx.get(f"{server.url}/v1/models", headers={"host": "rebound.example"})
+        assert strange.status_code == 403
+
+
 def test_a_port_that_is_taken_is_named(
     live_registry: Registry, live_tracking: TrackingConfig, tmp_path: Path
 ) -> None:

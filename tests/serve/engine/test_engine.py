@@ -1,5 +1,6 @@
 """Answers of many adapters, written side by side, are those that each would write alone."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,22 @@ from typing import Any
 import pytest
 import torch
 from peft import IA3Config, LoraConfig, PeftModel, PromptTuningConfig
-from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+)
 
 from loraflow.config import QuantizationConfig
 from loraflow.errors import UserError
 from loraflow.model.source import BaseModel
 from loraflow.serve.adapters.adapter import BASE, Adapter
 from loraflow.serve.engine.engine import Engine, QueueFull, Stopped
-from loraflow.serve.engine.wish import Wish
+from loraflow.serve.engine.forward import context_of
+from loraflow.serve.engine.wish import Piece, Wish
 from tests.serve.asked import Asked
 from tests.serve.made_adapters import adapter_in, make_adapter
 
@@ -26,6 +35,7 @@ CONFIGS: dict[str, Any] = {
     "rslora": LoraConfig(r=4, target_modules=["k_proj", "down_proj"], use_rslora=True),
     "dora": LoraConfig(r=2, target_modules=["q_proj"], use_dora=True),
     "pissa": LoraConfig(r=2, target_modules=["o_proj"], init_lora_weights="pissa"),
+    "head": LoraConfig(r=2, target_modules=["q_proj", "lm_head"], init_lora_weights=False),
     "ia3": IA3Config(target_modules=["k_proj", "down_proj"], feedforward_modules=["down_proj"]),
 }
 PROMPTS = ["你是谁？", "Return the name of the file.", "a", "家父是大理寺少卿甄远道。" * 9]
@@ -114,11 +124,12 @@ def test_a_conversation_that_goes_on_is_answered_as_if_it_were_read_anew(
     Asked(engine, adapters["wide"], first).whole()
     engine.load(adapters["wide"])  # is there; so the pass that ended the answer is over
     second = Wish([*first.prompt, 5, 6, 7, 8], 12)
-    before = engine._remembered.begin(adapters["wide"].digest, second.prompt)
+    remembered = engine._passes._remembered
+    before = remembered.begin(adapters["wide"].digest, second.prompt, 200)
     assert before is not None and before.length == len(first.prompt)
     answer = Asked(engine, adapters["wide"], second).whole()
     assert answer.text == text_of(engine, alone(base, adapters["wide"], second.prompt, 12))
-    assert engine._remembered.begin(adapters["small"].digest, second.prompt) is None
+    assert remembered.begin(adapters["small"].digest, second.prompt, 200) is None
 
 
 def test_a_seed_decides_what_is_drawn_whatever_is_drawn_beside_it(
@@ -173,6 +184,39 @@ def test_more_than_may_wait_are_refused_and_the_background_comes_last(base: Base
         engine.submit(BASE, wish(engine, "c"), lambda _: None)
 
 
+def test_nobody_is_refused_while_there_are_places(base: BaseModel) -> None:
+    engine = Engine(base, answers_at_once=8, queue=1)
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold(piece: Piece) -> None:
+        held.set()
+        go_on.wait(60)
+
+    engine.submit(BASE, wish(engine, "a", 4), hold)
+    assert held.wait(60)  # nobody is seated until the pass is over
+    asked = [Asked(engine, BASE, wish(engine, "b", 2)) for _ in range(8)]
+    with pytest.raises(QueueFull):
+        engine.submit(BASE, wish(engine, "c", 2), lambda _: None)
+    go_on.set()
+    assert all(one.whole().finish for one in asked)
+    engine.close()
+
+
+def test_longrope_keeps_all_answers_to_one_set_of_frequencies() -> None:
+    rope = {
+        "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 4096,
+        "short_factor": [1.0] * 4, "long_factor": [2.0] * 4,
+    }  # fmt: skip
+    sizes = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 1}
+    config = Phi3Config(
+        **sizes, vocab_size=64, pad_token_id=0, max_position_embeddings=131072,
+        original_max_position_embeddings=4096, rope_parameters=rope,
+    )  # fmt: skip
+    assert context_of(Phi3ForCausalLM(config)) == 4096
+    plain = LlamaConfig(**sizes, vocab_size=64, max_position_embeddings=512)
+    assert context_of(LlamaForCausalLM(plain)) == 512
+
+
 def test_closing_leaves_nobody_waiting(base: BaseModel) -> None:
     engine = Engine(base, answers_at_once=1, queue=4)
     asked = [Asked(engine, BASE, wish(engine, "a", 900)) for _ in range(3)]
@@ -225,17 +269,21 @@ def test_a_pass_that_fails_ends_its_answers_and_no_others(
     base: BaseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Engine(base, answers_at_once=2, queue=2)
-    run = engine._bodies._mixing.run
+    run = engine._passes.bodies._mixing.run
 
     def out_of_memory(*_: Any) -> Any:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(engine._bodies._mixing, "run", out_of_memory)
+    mixing = engine._passes.bodies._mixing
+    monkeypatch.setattr(mixing, "run", out_of_memory)
     assert Asked(engine, BASE, wish(engine, "a")).whole().finish == "failed"
-    monkeypatch.setattr(engine._bodies._mixing, "run", lambda *parts: run(*parts) * float("nan"))
-    drawn = wish(engine, "a", temperature=1.0)
-    assert Asked(engine, BASE, drawn).whole().finish == "failed"
-    monkeypatch.setattr(engine._bodies._mixing, "run", run)
+    monkeypatch.setattr(
+        engine._passes.bodies._mixing, "run", lambda *parts: run(*parts) * float("nan")
+    )
+    for temperature in (0.0, 1.0):
+        chosen = wish(engine, "a", temperature=temperature)
+        assert Asked(engine, BASE, chosen).whole().finish == "failed"
+    monkeypatch.setattr(mixing, "run", run)
     extreme = wish(engine, "a", temperature=1e-300, top_p=1e-320)
     assert Asked(engine, BASE, extreme).whole().finish in ("stop", "length")
     engine.close()

@@ -1,13 +1,14 @@
 """What would end the engine's thread: damaged adapters, and tokens that the model does not have."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from peft import IA3Config
+from peft import IA3Config, LoraConfig
 from safetensors.torch import load_file, save_file
 
 from loraflow.errors import UserError
@@ -96,6 +97,27 @@ def test_a_damaged_adapter_of_another_kind_is_refused(
     assert text(engine, BASE)
 
 
+def test_a_dora_adapter_that_lacks_weights_is_refused(
+    engine: Engine, tiny_base: BaseModel, tmp_path: Path
+) -> None:
+    config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], use_dora=True)
+    folder = make_adapter(tiny_base, tmp_path / "bad", 1, config)
+    without_half(folder)
+    with pytest.raises(UserError, match=r"lacks \d+ weights"):
+        engine.load(adapter_in(folder))
+
+
+def test_an_adapter_that_diverged_is_refused(
+    engine: Engine, tiny_base: BaseModel, tmp_path: Path
+) -> None:
+    folder = make_adapter(tiny_base, tmp_path / "bad", 1)
+    weights = load_file(folder / WEIGHTS)
+    save_file({name: weight * math.nan for name, weight in weights.items()}, folder / WEIGHTS)
+    with pytest.raises(UserError, match="puts out what is no number; train it again"):
+        engine.load(adapter_in(folder))
+    assert text(engine, BASE)
+
+
 def test_an_adapter_that_came_went_and_came_again_answers_the_same(
     engine: Engine, tiny_base: BaseModel, tmp_path: Path
 ) -> None:
@@ -116,5 +138,5 @@ def test_a_token_that_the_model_lacks_ends_its_own_answer_alone(engine: Engine) 
     fine = Asked(engine, BASE, Wish([5, 6, 7], 200))
     fine.next()
     assert Asked(engine, BASE, Wish([10**6], 4)).whole().finish == "failed"
-    fine.whole()
+    assert fine.whole().finish in ("stop", "length")
     assert Asked(engine, BASE, WISH).whole().finish in ("stop", "length")

@@ -97,6 +97,10 @@ def refused(reply: httpx.Response, status: int = 400) -> dict[str, Any]:
         ({"logit_bias": {"5": 100}}, "logit_bias"),
         ({"presence_penalty": 0.5}, "presence_penalty"),
         ({"top_k": 5}, "top_k"),
+        ({"guided_json": {"type": "object"}}, "guided_json"),
+        ({"ignore_eos": True}, "ignore_eos"),
+        ({"stop_token_ids": [5]}, "stop_token_ids"),
+        ({"chat_template_kwargs": {"enable_thinking": True}}, "chat_template_kwargs"),
     ],
 )
 def test_a_wrong_field_is_named(server: Running, fields: Any, param: str | None) -> None:

@@ -39,7 +39,9 @@ def error_of(reply: httpx.Response, status: int) -> dict[str, str]:
 
 
 def test_an_answer_that_takes_too_long_is_given_up(server: Running, engine: HeldEngine) -> None:
-    assert error_of(server.chat(), 408)["code"] == "timeout"
+    reply = server.chat()
+    assert error_of(reply, 408)["code"] == "timeout"
+    assert reply.headers["x-should-retry"] == "false"  # OpenAI's client would ask twice more
     assert error_of(server.chat(stream=True), 408)["code"] == "timeout"  # nothing was sent yet
     until(lambda: all(held.finish == "cancelled" for held in engine.answers))
 

@@ -45,16 +45,21 @@ def ask(client: httpx.Client, tokens: int, stream: bool = False) -> httpx.Respon
     return client.post("/v1/chat/completions", json=body)
 
 
+def answering(client: httpx.Client) -> float:
+    rows = client.get("/metrics").text.splitlines()
+    return next(float(row.split()[1]) for row in rows if row.startswith("loraflow_answering "))
+
+
 def ask_meanwhile(
     client: httpx.Client, tokens: int, stream: bool
 ) -> tuple[threading.Thread, list[httpx.Response]]:
     """Begin a request, and return when it is being answered."""
     replies: list[httpx.Response] = []
 
-    before = client.get("/health").json()["answering"]
+    before = answering(client)
     thread = threading.Thread(target=lambda: replies.append(ask(client, tokens, stream)))
     thread.start()
-    wait_until(lambda: client.get("/health").json()["answering"] == before + 1)
+    wait_until(lambda: answering(client) == before + 1)
     return thread, replies
 
 

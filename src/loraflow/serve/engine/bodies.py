@@ -1,20 +1,17 @@
 """Models that passes run through, around one base in memory: adapters that mix, and others alone.
 
-LoRA adapters share a body, in which every row of a pass has its own adapter or none. What cannot be
-mixed, such as DoRA, IA3, or a LoRA that begins by changing the base
-(PiSSA), gets a body of its own: modules only, around the same weights.
+LoRA adapters share one. What cannot be mixed, such as DoRA, IA3, a LoRA that begins by changing the
+base (PiSSA), or one of the output layer, which sees the last rows alone, gets a body of its own:
+modules only, around the same weights.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict
-from peft.tuners.lora import LoraLayer
-from torch import Tensor, nn
+from peft import PeftModel
+from torch import Tensor
 
 from loraflow.errors import UserError
 from loraflow.files import read_json
@@ -22,11 +19,11 @@ from loraflow.model.load import CausalLM
 from loraflow.model.share import share_weights
 from loraflow.model.trained import adapter_of
 from loraflow.serve.adapters.adapter import CONFIG, Adapter
-from loraflow.serve.engine.fit import require_all, require_fit
-from loraflow.serve.engine.forward import Segment, rows_of, run_pass
-from loraflow.serve.engine.stacked import Rows, StackedLora
+from loraflow.serve.engine.fit import require_all, require_fit, shapes_of
+from loraflow.serve.engine.forward import Segment, run_pass
+from loraflow.serve.engine.memory import Memory, layers_of
+from loraflow.serve.engine.mixing import Mixing, weights_of
 
-_NONE = "__base__"  # PEFT's name for a row without an adapter
 _PLAIN = {  # what a LoRA that mixes has in its config; a setting that is missing is plain
     "bias": ("none",),
     "use_dora": (False,),
@@ -41,67 +38,17 @@ _PLAIN = {  # what a LoRA that mixes has in its config; a setting that is missin
 _BEFORE_THE_TEXT = ("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT")
 
 
-class Mixing:
-    """The base, and every LoRA adapter that can share a pass with others."""
-
-    def __init__(self, causal_lm: CausalLM) -> None:
-        """Take a model that `forward.prepare` has prepared; adapters are put into it."""
-        self._causal_lm = causal_lm
-        self._peft: Any = None  # a PeftModel, from the first adapter on
-        self._layers: dict[LoraLayer, StackedLora | None] = {}
-        self._stacked: frozenset[str] = frozenset()  # adapters
-        self._rows = Rows([])  # of the pass that runs
-
-    def load(self, name: str, folder: Path) -> None:
-        """Put an adapter in, beside those that are there."""
-        if self._peft is None:
-            self._peft = PeftModel.from_pretrained(self._causal_lm, folder, adapter_name=name)
-        else:
-            self._peft.load_adapter(folder, adapter_name=name)
-        self._peft.eval()
-        for module in self._causal_lm.modules():
-            if isinstance(module, LoraLayer) and module not in self._layers:
-                self._layers[module] = self._take_over(module)
-
-    def unload(self, name: str) -> None:
-        """Take an adapter out; the last one stays, since PEFT needs one, and is not used."""
-        others = [other for other in self._peft.peft_config if other != name]
-        if others:
-            self._peft.set_adapter(others[0])  # rows choose theirs; PEFT wants one to be active
-            self._peft.delete_adapter(name)
-            self._stacked = frozenset()  # what was stacked may have had it
-
-    def run(self, segments: Sequence[Segment], names: Sequence[str]) -> Tensor:
-        """Run a pass with an adapter (empty: none) for each segment."""
-        counts = [len(segment.tokens) for segment in segments]
-        nobodys = rows_of(sum(counts)) - sum(counts)
-        self._rows = Rows(list(chain.from_iterable(map(repeat, [*names, ""], [*counts, nobodys]))))
-        if not self._rows.adapters <= self._stacked:
-            self._stacked = self._rows.adapters
-            for layer in filter(None, self._layers.values()):
-                layer.stack(sorted(self._stacked))
-        return run_pass(self._causal_lm, segments)
-
-    def _take_over(self, layer: LoraLayer) -> StackedLora | None:
-        """Give each row of a layer its adapter: by stacks if it is linear, else by PEFT."""
-        is_linear = isinstance(layer.get_base_layer(), nn.Linear)
-        names = self._no_names if is_linear else self._row_names
-        layer.register_forward_pre_hook(names, with_kwargs=True)
-        return StackedLora(layer, lambda: self._rows) if is_linear else None
-
-    def _row_names(self, _: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        return args, {**kwargs, "adapter_names": [name or _NONE for name in self._rows.names]}
-
-    def _no_names(self, _: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        return args, {**kwargs, "adapter_names": [_NONE] * len(self._rows.names)}
-
-
 class Alone:
     """A body for one adapter."""
 
     def __init__(self, causal_lm: CausalLM, folder: Path) -> None:
         """Put the adapter into the model."""
-        self._causal_lm = PeftModel.from_pretrained(causal_lm, folder).eval().get_base_model()
+        self._peft = PeftModel.from_pretrained(causal_lm, folder).eval()
+        self._causal_lm = self._peft.get_base_model()
+
+    def weights(self) -> Iterable[str]:
+        """Return the names of the adapter's weights, as PEFT saves them."""
+        return weights_of(self._peft, self._peft.active_adapter)
 
     def run(self, segments: Sequence[Segment], _: Sequence[str]) -> Tensor:
         """Run a pass."""
@@ -133,22 +80,20 @@ class Bodies:
             return
         with _misfit_explained(adapter):
             folder = _folder(adapter)
-            kind = _kind(adapter, folder)
+            _require_rows(adapter, folder)
             require_fit(adapter, folder, self._base)
-            body = PeftModel.from_pretrained(share_weights(self._base), folder)
-            if kind == "mixing":
-                require_all(adapter, folder, get_peft_model_state_dict(body))
+            body = self._attach(adapter, folder, Mixing(share_weights(self._base)))
+            require_all(adapter, folder, body.weights())
+            _require_numbers(adapter, body, layers_of(self._base))
 
     def load(self, adapter: Adapter) -> None:
         """Attach an adapter, unless it is there already; `try_on` has found no fault in it."""
         if adapter.folder is None or adapter.digest in self._loaded:
             return
         with _misfit_explained(adapter):
-            folder = _folder(adapter)
-            if _kind(adapter, folder) == "mixing":
-                self._mixing.load(_name(adapter.digest), folder)
-            else:
-                self._alone[adapter.digest] = Alone(share_weights(self._base), folder)
+            body = self._attach(adapter, _folder(adapter), self._mixing)
+        if isinstance(body, Alone):
+            self._alone[adapter.digest] = body
         self._loaded[adapter.digest] = adapter
 
     def unload(self, digest: str) -> None:
@@ -163,6 +108,13 @@ class Bodies:
     def row_name(self, digest: str) -> str:
         """Return what PEFT calls the adapter in a pass; empty for the base alone."""
         return _name(digest) if digest in self._loaded else ""
+
+    def _attach(self, adapter: Adapter, folder: Path, mixing: Mixing) -> Body:
+        """Put an adapter into `mixing` if it can share passes, else into a body of its own."""
+        if not _mixes(adapter, folder, self._base):
+            return Alone(share_weights(self._base), folder)
+        mixing.load(_name(adapter.digest), folder)
+        return mixing
 
 
 def _name(digest: str) -> str:
@@ -179,7 +131,7 @@ def _folder(adapter: Adapter) -> Path:
     return folder
 
 
-def _kind(adapter: Adapter, folder: Path) -> str:
+def _require_rows(adapter: Adapter, folder: Path) -> None:
     config = read_json(folder / CONFIG)
     peft_type = config["peft_type"]
     if peft_type in _BEFORE_THE_TEXT or config.get("alora_invocation_tokens"):
@@ -187,8 +139,23 @@ def _kind(adapter: Adapter, folder: Path) -> str:
             f"{adapter.source} is an adapter of type {peft_type}, which puts vectors before the "
             "text; the server cannot batch it: train a LoRA instead"
         )
+
+
+def _mixes(adapter: Adapter, folder: Path, causal_lm: CausalLM) -> bool:
+    """Tell whether an adapter can share passes with others."""
+    config = read_json(folder / CONFIG)
     is_plain = all(config.get(key, values[0]) in values for key, values in _PLAIN.items())
-    return "mixing" if peft_type == "LORA" and is_plain else "alone"
+    head = causal_lm.get_output_embeddings()
+    heads = [name for name, module in causal_lm.named_modules() if module is head]
+    has_head = any(f".{name}." in weight for weight in shapes_of(adapter, folder) for name in heads)
+    return config["peft_type"] == "LORA" and is_plain and not has_head
+
+
+def _require_numbers(adapter: Adapter, body: Body, layers: int) -> None:
+    """Run a pass over two answers, with the adapter and without."""
+    tried = [Segment(Memory(layers, len(ids)), ids) for ids in ([1, 2, 3], [4])]
+    if not body.run(tried, [_name(adapter.digest), ""]).isfinite().all():
+        raise UserError(f"{adapter.source} puts out what is no number; train it again")
 
 
 @contextmanager

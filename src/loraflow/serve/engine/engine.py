@@ -1,31 +1,20 @@
 """Answers many at once, in one thread that owns the model: who comes joins the next pass."""
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from itertools import groupby
-
-from torch import Tensor
 
 from loraflow.errors import UserError
 from loraflow.model.load import CausalLM, load_for_answers
 from loraflow.model.source import BaseModel
 from loraflow.model.tokenizer import load_tokenizer, stop_tokens
 from loraflow.serve.adapters.adapter import Adapter
-from loraflow.serve.engine.bodies import Bodies
-from loraflow.serve.engine.forward import Segment, prepare, run_pass
-from loraflow.serve.engine.memory import Memory, layers_of
-from loraflow.serve.engine.remembered import Remembered
+from loraflow.serve.engine.forward import context_of, prepare
+from loraflow.serve.engine.passes import Passes
 from loraflow.serve.engine.text import TextStream
-from loraflow.serve.engine.threads import Threads, Trial
 from loraflow.serve.engine.wish import Receive, Wish
 from loraflow.serve.engine.writing import Writing
-
-log = logging.getLogger(__name__)
-
-_PASS_TOKENS = 256  # of prompts in one pass: longer ones are read in parts, while others go on
 
 
 class QueueFull(UserError):
@@ -63,12 +52,8 @@ class Engine:
         self.tokenizer = load_tokenizer(base)
         causal_lm: CausalLM = load_for_answers(base, None)
         prepare(causal_lm)
-        self.context = int(causal_lm.config.get_text_config().max_position_embeddings)
-        self._layers = layers_of(causal_lm)
-        self._threads = Threads(self._trial(causal_lm), causal_lm.device)
-        self._bodies = Bodies(causal_lm)
-        self._stop = stop_tokens(base, self.tokenizer)
-        self._remembered = Remembered()
+        self.context = context_of(causal_lm)
+        self._passes = Passes(causal_lm, stop_tokens(base, self.tokenizer))
         self._at_once, self._queue = answers_at_once, queue
         self._waiting: deque[Writing] = deque()
         self._background: deque[Writing] = deque()
@@ -89,7 +74,8 @@ class Engine:
         writing = Writing(wish, adapter.digest, receive, TextStream(self.tokenizer, wish.stop))
         with self._changed:
             self._require_open()
-            if len(self._waiting) + len(self._background) >= self._queue:
+            taken = len(self._active) + len(self._waiting) + len(self._background)
+            if taken >= self._at_once + self._queue:
                 raise QueueFull(f"{self._queue} requests wait already; try again later")
             (self._background if wish.background else self._waiting).append(writing)
             self._changed.notify()
@@ -101,17 +87,12 @@ class Engine:
         Raises:
             UserError: if it does not belong on this base.
         """
-        self._bodies.try_on(adapter)
-        self._do(lambda: self._bodies.load(adapter))
+        self._passes.bodies.try_on(adapter)
+        self._do(lambda: self._passes.bodies.load(adapter))
 
     def unload(self, digest: str) -> None:
         """Detach an adapter that no answer uses any more."""
-
-        def unload() -> None:
-            self._bodies.unload(digest)
-            self._remembered.forget(digest)
-
-        self._do(unload)
+        self._do(lambda: self._passes.unload(digest))
 
     def counts(self) -> tuple[int, int]:
         """Return how many answers are being written, and how many wait."""
@@ -156,11 +137,6 @@ class Engine:
         with self._changed:
             self._changed.notify()
 
-    def _trial(self, causal_lm: CausalLM) -> Trial:
-        return lambda sizes: run_pass(
-            causal_lm, [Segment(Memory(self._layers), [0] * size) for size in sizes]
-        )
-
     def _run(self) -> None:
         try:
             while not self._closed:
@@ -197,64 +173,11 @@ class Engine:
                 writing.give_up("cancelled")
 
     def _pass(self) -> None:
-        """Have every body run once, with a part of what is new to each of its answers."""
-        room = _PASS_TOKENS
-        for body_id, group in groupby(sorted(self._active, key=self._body_id), self._body_id):
-            del body_id
-            parts = []
-            for writing in group:
-                part = self._part(writing, room)
-                room -= len(part) if len(part) > 1 else 0
-                if part:
-                    parts.append((writing, part))
-            if parts:
-                self._run_parts(parts)
-
-    def _body_id(self, writing: Writing) -> int:
-        return id(self._bodies.body(writing.digest))
-
-    def _part(self, writing: Writing, room: int) -> list[int]:
-        """Return the next tokens that the model reads of an answer; of a prompt, `room` at most."""
-        if writing.memory is None:
-            writing.memory = self._remembered.begin(writing.digest, writing.wish.prompt)
-            writing.memory = writing.memory or Memory(self._layers)
-        unread = writing.unread
-        return unread if len(unread) == 1 else unread[: max(room, 0)]
-
-    def _run_parts(self, parts: list[tuple[Writing, list[int]]]) -> None:
-        writings = [writing for writing, _ in parts]
-        segments = [Segment(writing.memory, part) for writing, part in parts if writing.memory]
-        names = [self._bodies.row_name(writing.digest) for writing in writings]
-        try:
-            with self._threads.of(sum(len(part) for _, part in parts)):
-                logits = self._bodies.body(writings[0].digest).run(segments, names)
-        except Exception:
-            log.exception("a pass over %d answers failed; they end here", len(parts))
-            self._finish(writings, lambda writing: writing.give_up("failed"))
-            return
-        rows = zip(writings, logits, strict=True)
-        whole = [(writing, row) for writing, row in rows if not writing.unread]
-        ended = [writing for writing, row in whole if self._write(writing, row)]
-        self._finish(ended, self._remember)
-
-    def _write(self, writing: Writing, logits: Tensor) -> bool:
-        try:
-            return writing.write(logits, self._stop)
-        except RuntimeError:  # nothing can be drawn from what a broken adapter puts out
-            log.exception("an answer failed; it ends here")
-            writing.give_up("failed")
-            return True
-
-    def _finish(self, writings: list[Writing], last: Callable[[Writing], None]) -> None:
-        for writing in writings:
-            last(writing)
-            with self._changed:
+        """Let every answer go on, and take off those that have ended."""
+        ended = self._passes.run(self._active)
+        with self._changed:
+            for writing in ended:
                 self._active.remove(writing)
-
-    def _remember(self, writing: Writing) -> None:
-        if writing.memory is not None:
-            tokens = [*writing.wish.prompt, *writing.tokens]
-            self._remembered.keep(writing.digest, tokens, writing.memory)
 
     def _end_all(self) -> None:
         """Leave nobody waiting, however the thread ends."""

@@ -19,7 +19,7 @@ def require_fit(adapter: Adapter, folder: Path, causal_lm: nn.Module) -> None:
         UserError: if it was trained on another model, or its file is damaged.
     """
     modules = dict(causal_lm.named_modules())
-    for name, shape in _shapes(adapter, folder).items():
+    for name, shape in shapes_of(adapter, folder).items():
         module = _module_of(name, modules)
         if module is None or not _fits(name, shape, module):
             raise UserError(
@@ -39,7 +39,7 @@ def require_all(adapter: Adapter, folder: Path, attached: Iterable[str]) -> None
     Raises:
         UserError: if one is missing.
     """
-    missing = sorted(set(attached) - set(_shapes(adapter, folder)))
+    missing = sorted(set(attached) - set(shapes_of(adapter, folder)))
     if missing:
         raise UserError(
             f"{adapter.source}: its {WEIGHTS} lacks {len(missing)} weights that its config calls "
@@ -47,7 +47,12 @@ def require_all(adapter: Adapter, folder: Path, attached: Iterable[str]) -> None
         )
 
 
-def _shapes(adapter: Adapter, folder: Path) -> dict[str, list[int]]:
+def shapes_of(adapter: Adapter, folder: Path) -> dict[str, list[int]]:
+    """Return the shape of each weight in the adapter's file, by its name.
+
+    Raises:
+        UserError: if the file cannot be read.
+    """
     try:
         with safe_open(folder / WEIGHTS, framework="pt") as weights:
             return {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118 - no dict

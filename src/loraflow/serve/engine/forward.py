@@ -37,7 +37,8 @@ class Segment:
 def run_pass(causal_lm: Any, segments: Sequence[Segment]) -> Tensor:
     """Return the logits behind the last token of each segment: (segments, vocabulary).
 
-    The memories then have the new tokens too. `causal_lm` is as `prepare` left it.
+    The memories then have the new tokens too; if the pass fails, none has. `causal_lm` is as
+    `prepare` left it.
     """
     device = causal_lm.device
     tokens = [token for segment in segments for token in segment.tokens]
@@ -57,8 +58,10 @@ def run_pass(causal_lm: Any, segments: Sequence[Segment]) -> Tensor:
     for segment in segments:
         end += len(segment.tokens)
         last.append(end - 1)
+    logits = output_logits(causal_lm, hidden[last])
+    for segment in segments:
         segment.memory.advance(len(segment.tokens))
-    return output_logits(causal_lm, hidden[last])
+    return logits
 
 
 def rows_of(tokens: int) -> int:
@@ -93,6 +96,20 @@ def prepare(causal_lm: Any) -> None:
         )
 
 
+def context_of(causal_lm: Any) -> int:
+    """Return how many tokens a prompt and its answer may have.
+
+    LongRoPE (arXiv:2402.13753) has two sets of frequencies, and a pass takes the long one for all
+    its answers as soon as one of them is long. So none may be.
+    """
+    config = causal_lm.config.get_text_config()
+    most = int(config.max_position_embeddings)
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") == "longrope":
+        return min(most, int(rope["original_max_position_embeddings"]))
+    return most
+
+
 _TRIED = ([1, 2, 3, 4, 5], [6, 7, 8])  # read in one pass but for the last token, which is written
 
 
@@ -103,7 +120,7 @@ def _own_logits(causal_lm: Any) -> list[Tensor]:
 
 
 def _agrees(causal_lm: Any, expected: Sequence[Tensor]) -> bool:
-    memories = [Memory(layers_of(causal_lm)) for _ in _TRIED]
+    memories = [Memory(layers_of(causal_lm), len(ids)) for ids in _TRIED]
     pairs = list(zip(memories, _TRIED, strict=True))
     try:
         run_pass(causal_lm, [Segment(memory, ids[:-1]) for memory, ids in pairs])

@@ -9,9 +9,10 @@ _ROOM = 64  # tokens that there is room for at least
 class Memory:
     """What attention looks back at. Every layer keeps keys and values (heads, room, width)."""
 
-    def __init__(self, layers: int) -> None:
-        """Remember nothing yet."""
+    def __init__(self, layers: int, most: int) -> None:
+        """Remember nothing yet, and never more than `most` tokens."""
         self.length = 0  # tokens of which all layers have keys
+        self._most = most
         self._keys: list[Tensor | None] = [None] * layers
         self._values: list[Tensor | None] = [None] * layers
 
@@ -22,8 +23,8 @@ class Memory:
             All of them: (heads, length + tokens, width). They count when `advance` says so.
         """
         end = self.length + keys.shape[1]
-        kept_keys = self._keys[layer] = _with_room(self._keys[layer], keys, end)
-        kept_values = self._values[layer] = _with_room(self._values[layer], values, end)
+        kept_keys = self._keys[layer] = self._with_room(self._keys[layer], keys, end)
+        kept_values = self._values[layer] = self._with_room(self._values[layer], values, end)
         kept_keys[:, self.length : end] = keys
         kept_values[:, self.length : end] = values
         return kept_keys[:, :end], kept_values[:, :end]
@@ -32,9 +33,9 @@ class Memory:
         """Count tokens that every layer has been extended by."""
         self.length += tokens
 
-    def beginning(self, tokens: int) -> "Memory":
-        """Return a copy of the first `tokens`, for another answer to go on with."""
-        copy = Memory(len(self._keys))
+    def beginning(self, tokens: int, most: int) -> "Memory":
+        """Return a copy of the first `tokens`, for another answer of `most` to go on with."""
+        copy = Memory(len(self._keys), most)
         copy.length = tokens
         copy._keys = [None if kept is None else kept[:, :tokens].clone() for kept in self._keys]
         copy._values = [None if kept is None else kept[:, :tokens].clone() for kept in self._values]
@@ -42,19 +43,19 @@ class Memory:
 
     @property
     def size(self) -> int:
-        """Bytes of the room."""
-        kept = [*self._keys, *self._values]
-        return sum(one.numel() * one.element_size() for one in kept if one is not None)
+        """Bytes of the tokens, without the room behind them."""
+        kept = [one[:, : self.length] for one in [*self._keys, *self._values] if one is not None]
+        return sum(one.numel() * one.element_size() for one in kept)
 
-
-def _with_room(kept: Tensor | None, new: Tensor, end: int) -> Tensor:
-    """Return `kept` with room for `end` tokens; the room doubles, so that copies stay few."""
-    if kept is not None and kept.shape[1] >= end:
-        return kept
-    grown = new.new_empty(new.shape[0], max(_ROOM, 2 * end), new.shape[2])
-    if kept is not None:
-        grown[:, : kept.shape[1]] = kept
-    return grown
+    def _with_room(self, kept: Tensor | None, new: Tensor, end: int) -> Tensor:
+        """Return `kept` with room for `end` tokens; the room doubles, so that copies stay few."""
+        if kept is not None and kept.shape[1] >= end:
+            return kept
+        room = max(end, min(max(_ROOM, 2 * end), self._most))
+        grown = new.new_empty(new.shape[0], room, new.shape[2])
+        if kept is not None:
+            grown[:, : kept.shape[1]] = kept
+        return grown
 
 
 def layers_of(causal_lm: torch.nn.Module) -> int:

@@ -22,26 +22,29 @@ class Remembered:
     def keep(self, digest: str, tokens: Sequence[int], memory: Memory) -> None:
         """Remember an answer that has ended: all its tokens that `memory` has, and no more."""
         key = (digest, tuple(tokens[: memory.length]))
-        if memory.length < _WORTH or key in self._kept:
+        if memory.length < _WORTH or memory.size > self._room or key in self._kept:
             return
-        kept = memory.beginning(memory.length)  # without the room behind
+        kept = memory.beginning(memory.length, memory.length)  # without the room behind
         self._kept[key] = kept
         self.size += kept.size
         while self.size > self._room or len(self._kept) > _MOST:
             _, forgotten = self._kept.popitem(last=False)
             self.size -= forgotten.size
 
-    def begin(self, digest: str, prompt: Sequence[int]) -> Memory | None:
-        """Return what is remembered of the beginning of a prompt; its last token is never in it."""
-        most, found = _WORTH - 1, None
+    def begin(self, digest: str, prompt: Sequence[int], most: int) -> Memory | None:
+        """Return what is remembered of the beginning of a prompt; its last token is never in it.
+
+        `most` is how many tokens the prompt and its answer can have.
+        """
+        shared, found = _WORTH - 1, None
         known = tuple(prompt[:-1])
         for key in self._kept:
-            if key[0] == digest and _share_more(key[1], known, most):
-                most, found = _shared(key[1], known), key
+            if key[0] == digest and _share_more(key[1], known, shared):
+                shared, found = _shared(key[1], known), key
         if found is None:
             return None
         self._kept.move_to_end(found)
-        return self._kept[found].beginning(most)
+        return self._kept[found].beginning(shared, most)
 
     def forget(self, digest: str) -> None:
         """Forget all of an adapter."""

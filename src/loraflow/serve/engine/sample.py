@@ -1,5 +1,7 @@
 """Chooses the next token."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -22,9 +24,16 @@ class Sampler:
             self._generator.manual_seed(wish.seed)
 
     def choose(self, logits: Tensor) -> int:
-        """Return the likeliest token, or one that is drawn: logits (vocabulary,)."""
+        """Return the likeliest token, or one that is drawn: logits (vocabulary,).
+
+        Raises:
+            RuntimeError: if the logits are not numbers, as a diverged adapter puts them out.
+        """
+        best = int(logits.argmax())  # a NaN, if there is one
+        if math.isnan(float(logits[best])):
+            raise RuntimeError("the logits are not numbers")
         if self._wish.temperature < _COLD:
-            return int(logits.argmax())
+            return best
         shares = (logits.float().cpu() / self._wish.temperature).softmax(dim=-1)
         if self._wish.top_p < 1:
             shares = _nucleus(shares, self._wish.top_p)

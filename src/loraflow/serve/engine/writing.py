@@ -30,6 +30,11 @@ class Writing:
         self.sampler = Sampler(self.wish)
 
     @property
+    def most(self) -> int:
+        """Return how many tokens prompt and answer can have."""
+        return len(self.wish.prompt) + self.wish.max_tokens
+
+    @property
     def unread(self) -> list[int]:
         """Return the tokens that the model has not seen yet: of the prompt, or the newest one."""
         seen = 0 if self.memory is None else self.memory.length

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from loraflow.serve.http.answer import Answer
 from loraflow.serve.http.errors import stopping, too_busy
 
-_RETRY_SECONDS = 2  # about as long as some of those who wait need to be answered
-
 
 class Admission:
     """Bounds the requests that are open at once. To be used in the event loop's thread only."""
@@ -28,7 +26,7 @@ class Admission:
             ApiError: if too many are in.
         """
         if self.open >= self._most:
-            raise too_busy(_RETRY_SECONDS)
+            raise too_busy()
         self.open += 1
         try:
             yield

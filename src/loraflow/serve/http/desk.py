@@ -29,7 +29,6 @@ from loraflow.serve.names.follow import Follower
 from loraflow.serve.names.names import Names, UnknownName
 from loraflow.serve.traffic.log import TrafficLog
 
-_RETRY_SECONDS = 2
 _CANCEL_SECONDS = 10  # that a cancelled answer may take to end; a step of the engine is far shorter
 
 
@@ -85,7 +84,7 @@ class Desk:
             try:
                 ticket = self.engine.submit(adapter, wish, answer.receive)
             except QueueFull:
-                raise too_busy(_RETRY_SECONDS) from None
+                raise too_busy() from None
             except Stopped:
                 raise stopping() from None
             try:

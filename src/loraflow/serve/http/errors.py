@@ -1,6 +1,5 @@
 """What is answered instead of a completion, in the shape that OpenAI's clients read."""
 
-import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -10,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 _SHOWN = 80  # characters of what the client sent
+_RETRY_SECONDS = "5"  # by then some of those who wait have been answered
 CLIENT_GONE = 499  # nobody reads it; logs and metrics call it so since nginx does
 
 
@@ -77,13 +77,13 @@ def unknown_model(name: str, names: list[str]) -> ApiError:
     )
 
 
-def too_busy(seconds: float) -> ApiError:
+def too_busy() -> ApiError:
     """Refuse a request since others wait already."""
     return ApiError(
         HTTPStatus.TOO_MANY_REQUESTS,
         "The server is busy: as many requests as may wait do so already. Try again later.",
         code="queue_full",
-        headers={"retry-after": str(max(1, math.ceil(seconds)))},
+        headers={"retry-after": _RETRY_SECONDS},
     )
 
 
@@ -93,6 +93,7 @@ def timed_out(seconds: float) -> ApiError:
         HTTPStatus.REQUEST_TIMEOUT,
         f"The request was not done within {seconds:g} s; ask for fewer tokens, or try again later.",
         code="timeout",
+        headers={"x-should-retry": "false"},  # or OpenAI's client asks a busy server twice more
     )
 
 

@@ -18,6 +18,7 @@ from loraflow.serve.http.chunks import (
 from loraflow.serve.http.errors import ApiError, ClientGoneError, timed_out
 from loraflow.serve.http.talk import Talk
 
+_UNBUFFERED = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # the latter for nginx
 _LAST_WORD_SECONDS = 1.0  # for a client that reads too slowly to be told so
 
 
@@ -28,7 +29,7 @@ class EventStream(Response):
 
     def __init__(self, talk: Talk, first: Fresh, seconds: float) -> None:
         """Begin with `first`; the end comes `seconds` after the request at the latest."""
-        super().__init__(headers={**headers(talk), "cache-control": "no-cache"})
+        super().__init__(headers={**headers(talk), **_UNBUFFERED})
         del self.headers["content-length"]
         self._talk = talk
         self._first = first

@@ -9,11 +9,6 @@ from loraflow.serve.http.schema import ChatRequest
 
 _CHARACTERS = 32  # a token has fewer on average in any text, long runs of spaces aside
 
-# In float32 the smallest numbers that JSON can have are zero, and nothing can be drawn then.
-_GREEDY = 1e-5  # colder is the likeliest token, and a temperature ...
-_COLDEST = 1e-2  # ... below this draws no other one in practice, as in vLLM
-_NARROWEST = 1e-6
-
 
 def check_characters(request: ChatRequest, context: int) -> None:
     """Refuse what is far too long without the work of cutting it into tokens.
@@ -41,8 +36,8 @@ def make_wish(request: ChatRequest, prompt: list[int], context: int, config: Ser
     return Wish(
         prompt=prompt,
         max_tokens=_most_tokens(request, context - len(prompt), config),
-        temperature=0.0 if temperature < _GREEDY else max(temperature, _COLDEST),
-        top_p=1.0 if request.top_p is None else max(request.top_p, _NARROWEST),
+        temperature=temperature,
+        top_p=1.0 if request.top_p is None else request.top_p,
         seed=None if request.seed is None else request.seed % 2**63,  # what generators take
         stop=tuple(request.stop or ()),
     )
