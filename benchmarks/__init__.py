@@ -1,1 +1,1 @@
-"""The programs behind every figure of speed and memory in the README."""
+"""The programs behind every figure of speed and memory in docs/benchmarks.md."""

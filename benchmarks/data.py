@@ -1,6 +1,6 @@
 """How fast the data stage cleans, and in how much memory: rows/s at 10k, 100k and 1M rows.
 
-python -m benchmarks.data                       # the table of the README: three runs of each
+python -m benchmarks.data                       # the table of docs/benchmarks.md: three runs each
 python -m benchmarks.data --rows 100000 --source my.jsonl --runs 1
 """
 
