@@ -17,6 +17,7 @@ from transformers import (
     Qwen3Config,
 )
 
+from loraflow.train.attend import attend
 from loraflow.train.attention import NAME, packed_attention, use_packed_attention
 from loraflow.train.packing import pack
 
@@ -111,3 +112,29 @@ def test_gradients_of_packed_rows_equal_those_of_single_rows() -> None:
     assert packed.grad is not None
     gradients = torch.cat([part.grad for part in parts if part.grad is not None], dim=2)
     torch.testing.assert_close(packed.grad, gradients)
+
+
+def attended(*tensors: torch.Tensor, window: int | None) -> list[torch.Tensor]:
+    """Return what attention gives, and its gradients, in float32."""
+    own = [tensor.clone().requires_grad_() for tensor in tensors]
+    whole = attend(own[0], own[1], own[2], window=window, dropout=0.0, scale=None)
+    whole.float().cos().sum().backward()  # type: ignore[no-untyped-call]
+    return [whole.float(), *(tensor.grad.float() for tensor in own if tensor.grad is not None)]
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 77])
+@pytest.mark.parametrize("window", [None, 5])
+@pytest.mark.parametrize("groups", [1, 3, 9])
+def test_plain_products_in_bfloat16_are_as_near_to_float32_as_the_fused_kernel(
+    tokens: int, window: int | None, groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    sizes = (9, groups, groups)
+    tensors = [torch.randn(1, heads, tokens, 16).bfloat16() for heads in sizes]
+    exact = attended(*(tensor.float() for tensor in tensors), window=window)
+    products = attended(*tensors, window=window)
+    monkeypatch.setattr("loraflow.train.attend._SHORT", 0)
+    fused = attended(*tensors, window=window)
+    for right, one, other in zip(exact, products, fused, strict=True):
+        assert one.shape == right.shape
+        assert (one - right).norm() <= 3 * (other - right).norm() + 1e-3 * right.norm()

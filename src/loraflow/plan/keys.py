@@ -10,7 +10,7 @@ _VERSIONS = {
     "prepare": 1,
     "tokenize": 2,
     "report": 1,
-    "train": 3,
+    "train": 4,
     "evaluate": 4,
     "probe": 3,
     "prompts": 3,

@@ -11,6 +11,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 from transformers.utils import is_flash_attn_2_available
 
+from loraflow.train.attend import attend
 from loraflow.train.packing import pack
 
 log = logging.getLogger(__name__)
@@ -23,10 +24,10 @@ _LEAST_LIKENESS = 0.99  # cosine; bfloat16 rounds, a row that sees another is fa
 def use_packed_attention(model: Any, rows: Sequence[list[int]]) -> bool:
     """Make `model` attend inside each sequence of a packed batch, if it then truly does.
 
-    On a CPU, and on a GPU without flash-attention, by one call of torch's fused attention for each
-    sequence; where flash-attention is installed the model uses its variable-length kernel, which
-    reads the same bounds. Models that mix tokens in other ways (state spaces, convolutions) are
-    found by comparing `rows`, packed, with the same rows one by one; they are left as they were.
+    On a CPU, and on a GPU without flash-attention, by one call of `attend` for each sequence; where
+    flash-attention is installed the model uses its variable-length kernel, which reads the same
+    bounds. Models that mix tokens in other ways (state spaces, convolutions) are found by comparing
+    `rows`, packed, with the same rows one by one; they are left as they were.
 
     Args:
         model: a causal language model, with or without an adapter
@@ -109,31 +110,15 @@ def packed_attention(
     lengths = bounds.diff().tolist()
     parts = zip(*(torch.split(part, lengths, dim=2) for part in (query, key, value)), strict=True)
     attended = [
-        F.scaled_dot_product_attention(
-            of_query,
-            of_key,
-            of_value,
-            attn_mask=_band(of_query, window),
-            is_causal=not _is_banded(of_query, window),
-            dropout_p=options.get("dropout", 0.0),
+        attend(
+            *part,
+            window=window,
+            dropout=options.get("dropout", 0.0),
             scale=options.get("scaling"),
-            enable_gqa=query.shape[1] != key.shape[1],
         )
-        for of_query, of_key, of_value in parts
+        for part in parts
     ]
     return torch.cat(attended, dim=2).transpose(1, 2), None
-
-
-def _is_banded(query: Tensor, window: int | None) -> bool:
-    return window is not None and query.shape[2] > window
-
-
-def _band(query: Tensor, window: int | None) -> Tensor | None:
-    """Let each token see itself and the `window` - 1 before it."""
-    if window is None or query.shape[2] <= window:
-        return None
-    ones = torch.ones(query.shape[2], query.shape[2], dtype=torch.bool, device=query.device)
-    return ones.tril() & ~ones.tril(-window)
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
