@@ -59,8 +59,11 @@ def _run() -> None:
     if words is None:
         return
     with prefect_api() as api:
+        from loraflow.tracking.connection import connect
+
         request = read_request(words)
         check_machine(request.config)
+        connect(request.config.tracking)  # a new database is made while Prefect's server starts
         with api.connected():
             sweep(f"{request.config.model.name} {request.sweep.name}", words)
 

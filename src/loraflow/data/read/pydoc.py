@@ -37,12 +37,14 @@ def hash_standard_library() -> str:
     return f"python-{platform.python_version()}-{hash_files(_source_files())}"
 
 
+@cache
 def _root() -> Path:
     return Path(sysconfig.get_path("stdlib"))
 
 
-def _source_files() -> list[Path]:
-    return [
+@cache
+def _source_files() -> tuple[Path, ...]:
+    return tuple(
         path
         for path in sorted(_root().rglob("*.py"))
         if not any(
@@ -50,7 +52,7 @@ def _source_files() -> list[Path]:
             for part in path.relative_to(_root()).with_suffix("").parts
             if part != "__init__"
         )
-    ]
+    )
 
 
 def _documented(node: ast.Module | ast.ClassDef, prefix: str) -> Iterator[tuple[str, str, str]]:
