@@ -165,3 +165,32 @@ def test_blocks_fill_in_the_order_of_coming() -> None:
         (control, 0.0),
     ]
     assert differences(came, (2, 1)) == ([0.5, -1.0], [3, 7])
+
+
+def test_of_an_arm_that_has_more_than_its_part_the_oldest_are_left_out() -> None:
+    control, candidate = False, True
+    came = [(control, float(number % 2)) for number in range(100)]
+    came += [(control, 1.0)] * 20 + [(candidate, 1.0)] * 2
+    assert differences(came, (1, 1)) == ([0.0, 0.0], [121, 122])
+
+
+def drifting(draw: np.random.Generator, count: int) -> list[tuple[bool, float]]:
+    """Votes on equal arms, one in a hundred the candidate's, in a mood that gets worse."""
+    arms = draw.random(count) < 0.01
+    values = draw.random(count) < np.linspace(0.9, 0.3, count)
+    return list(zip(arms.tolist(), values.astype(float).tolist(), strict=True))
+
+
+def test_a_mood_that_changes_for_both_arms_makes_no_difference() -> None:
+    """Where every vote waits for its turn, those of today meet those of weeks ago."""
+    draw = np.random.default_rng(11)
+    told = {"bounded": 0, "first come": 0}
+    for _ in range(20):
+        votes = drifting(draw, 20_000)
+        candidate = np.array([value for is_candidate, value in votes if is_candidate])
+        control = np.array([value for is_candidate, value in votes if not is_candidate])
+        waited = control[: 9 * len(candidate)].reshape(-1, 9).mean(axis=1)
+        told["bounded"] += follow(differences(votes, (9, 1))[0]).verdict != "open"
+        told["first come"] += follow(candidate - waited).verdict != "open"
+    assert told["bounded"] <= 2
+    assert told["first come"] >= 18

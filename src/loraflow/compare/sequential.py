@@ -15,6 +15,7 @@ or later almost surely. Here the error is bounded over all looks together:
 """
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,6 +34,7 @@ _GRID = np.linspace(0, 1, 2 * _HALF + 1)  # of the values as the bets see them, 
 _MOST_AT_STAKE = 0.5  # of the capital, on a value; c of the paper
 _AT_ONCE = 256  # values; bounds memory
 _LARGEST_BLOCK = 10  # values of the larger arm, at least 1 of the other
+_MOST_WAITING = 20  # blocks whose values of one arm wait for those of the other
 _NEVER = 10**6
 
 
@@ -157,19 +159,23 @@ def differences(
     """Return mean of candidate minus mean of control of each block, and how many came until then.
 
     `values` are, as they came, whether one is the candidate's, and a number in [0, 1]. A block is
-    full once it has the `block` of both; which values share one depends on their order alone. What
-    is common to a time of day, or to a week, is in both means and cancels.
+    full once it has the `block` of both; what is common to a time of day, or to a week, is in both
+    means and cancels.
+
+    Where one arm has more than its part, its oldest values are left out, so that none waits for
+    weeks to be compared with those of another mood. Which values share a block, and which are left
+    out, depends on the order of arms alone, never on a value: so each difference is expected to be
+    the true one, as before.
     """
-    waiting: tuple[list[float], list[float]] = ([], [])
+    waiting = [deque[float](maxlen=_MOST_WAITING * size) for size in block]
     found, came = [], []
     for number, (is_candidate, value) in enumerate(values, start=1):
         waiting[is_candidate].append(value)
         if all(len(side) >= size for side, size in zip(waiting, block, strict=True)):
             control, candidate = (
-                sum(side[:size]) / size for side, size in zip(waiting, block, strict=True)
+                sum(side.popleft() for _ in range(size)) / size
+                for side, size in zip(waiting, block, strict=True)
             )
-            for side, size in zip(waiting, block, strict=True):
-                del side[:size]
             found.append(candidate - control)
             came.append(number)
     return found, came
