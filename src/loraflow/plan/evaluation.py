@@ -82,6 +82,21 @@ def plan_evaluation(
     )
 
 
+def who_judges(config: Config, base: BaseModel | None) -> dict[str, Any]:
+    """Return all of a judge that its judgments depend on; a local one is `base`."""
+    settings = dump_config(config)["judge"]
+    who: dict[str, Any] = {"kind": config.judge.kind, "reading": config.judge.reading}
+    if base is not None and config.judge.kind == "local":
+        who["model"] = [base.revision, base.trust_remote_code, dump_config(config)["quantization"]]
+        who["libraries"] = versions(*COMPUTING)
+    else:
+        who["api"] = {name: settings["api"][name] for name in ("base_url", "model", "max_tokens")}
+    for name in ("prompts", "human_labels"):
+        path = settings[name]
+        who[name] = None if path is None else _content(path, f"judge.{name}")
+    return who
+
+
 def _games(config: Config, judged: _Judged, base: ArmPlan, tuned: ArmPlan | None) -> Key | None:
     bench = config.evaluate.mt_bench
     if not (bench and bench.games and judged.bench_card and tuned and base.answer and tuned.answer):
@@ -146,24 +161,10 @@ def _card(
     config: Config, judge: BaseModel, *, prepare: Key | None = None, bench: bool = False
 ) -> Key:
     """Key the test of a judge, and with it the judge."""
-    settings = dump_config(config)["judge"]
-    who: dict[str, Any] = {"kind": config.judge.kind, "reading": config.judge.reading}
-    if config.judge.kind == "local":
-        who["model"] = [
-            judge.revision,
-            judge.trust_remote_code,
-            dump_config(config)["quantization"],
-        ]
-        who["libraries"] = versions(*COMPUTING)
-    else:
-        who["api"] = {name: settings["api"][name] for name in ("base_url", "model", "max_tokens")}
-    for name in ("prompts", "human_labels"):
-        path = settings[name]
-        who[name] = None if path is None else _content(path, f"judge.{name}")
     return stage_key(
         "examine",
         reads=[prepare] if prepare else [],
-        judge=who,
+        judge=who_judges(config, judge),
         rows=config.judge.card_rows,
         bench=_bench(config) if bench else None,
     )

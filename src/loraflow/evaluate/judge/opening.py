@@ -23,9 +23,9 @@ class Bench:
     """Where judges sit: what it takes to have one, with the base loaded once for all."""
 
     def __init__(
-        self, config: JudgeConfig, base: BaseModel, lender: ModelLender, *, name: str
+        self, config: JudgeConfig, base: BaseModel | None, lender: ModelLender, *, name: str
     ) -> None:
-        """Take the base that judges, if the judge is local, and what it is called."""
+        """Take the base that judges, which only a local judge needs, and what it is called."""
         self._config = config
         self._base = base
         self._name = name
@@ -55,6 +55,8 @@ class Bench:
                 raise ValueError("judge.kind='openai' has no judge.api; the config check missed it")
             yield OpenAIJudge(self._config.api, self._prompts)
             return
+        if self._base is None:
+            raise ValueError("judge.kind='local' has no base; the caller has to find one")
         with self._lender.lend(self._base, None) as model:
             yield LocalJudge(
                 model,
