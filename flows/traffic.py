@@ -4,19 +4,20 @@ python -m flows.traffic ab [out=FOLDER] [judge=openai ...]     table, verdict an
 python -m flows.traffic ab forget=NAME                         delete all that a user said and got
 python -m flows.traffic feedback [out=FOLDER or FILE.jsonl]    preference data (make feedback)
 
-Other words are those of make serve: serve.folder=FOLDER serve.traffic.share=0.1 ...
+Other words are those of make serve: serve.folder=FOLDER serve.traffic.salt=SALT ...
 """
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.command import readable, run_safely, shows_help
-from flows.serving import Sections
-from flows.used_command import read_used
-from loraflow.check import dump_config
+from flows.serving import Sections, find_given, served_config
+from flows.used_command import Used, read_used
 from loraflow.config import Config
 from loraflow.config.serve import ServeConfig
 from loraflow.errors import UserError
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from loraflow.serve.traffic.shadows import Judged
 
 _WISHES = ("out", "forget")
-_FOLDERS = {"ab": "ab", "feedback": "feedback"}  # in serve.folder
 
 
 def main() -> None:
@@ -40,18 +40,18 @@ def _run() -> None:
     command, wish, words = _take_words(sys.argv[1:])
     used = read_used("serve", Sections, words)
     serve = used.sections.serve
-    out = Path(wish.get("out") or serve.folder / _FOLDERS[command]).expanduser()
     if (name := wish.get("forget")) is not None:
         _forget(serve, name)
     else:
-        _COMMANDS[command](used.config, serve, out)
+        out = Path(wish.get("out") or serve.folder / command).expanduser()
+        _COMMANDS[command](used, out)
 
 
 def _take_words(given: Sequence[str]) -> tuple[str, dict[str, str], list[str]]:
     """Split the command line into the command, what only it knows, and what is Hydra's."""
     command, *words = given or [""]
-    if command not in _FOLDERS:
-        raise UserError(f"{command or 'nothing'} is no command; choose from {', '.join(_FOLDERS)}")
+    if command not in _COMMANDS:
+        raise UserError(f"{command or 'nothing'} is no command; choose from {', '.join(_COMMANDS)}")
     wish: dict[str, str] = {}
     rest = []
     for word in words:
@@ -60,24 +60,27 @@ def _take_words(given: Sequence[str]) -> tuple[str, dict[str, str], list[str]]:
             wish[key] = value
         else:
             rest.append(readable(word))
+    if command != "ab" and "forget" in wish:
+        raise UserError(f"forget={wish['forget']} is no word of {command}; give it to make ab")
     return command, wish, rest
 
 
-def _show_test(config: Config, serve: ServeConfig, out: Path) -> None:
+def _show_test(used: Used[Sections], out: Path) -> None:
     """Show the comparison in the terminal, and write its page."""
     from loraflow.serve.traffic.report.page import write_page
     from loraflow.serve.traffic.report.terminal import show_report
 
-    report = _report(config, serve)
-    page = write_page(report, out)
-    show_report(report, {"page": str(page), "log": str(_log(serve))})
+    report = _report(used)
+    with _faults_of(out):
+        page = write_page(report, out)
+    show_report(report, {"page": str(page), "log": str(_log(used.sections.serve))})
 
 
-def _report(config: Config, serve: ServeConfig) -> "Report":
+def _report(used: Used[Sections]) -> "Report":
     from loraflow.serve.traffic.gather import read_traffic, report_on
     from loraflow.serve.traffic.table import reading
 
-    now = time.time()
+    serve, now = used.sections.serve, time.time()
     with reading(_log(serve)) as table:
         traffic = read_traffic(table, now)
     if traffic is None:
@@ -85,10 +88,10 @@ def _report(config: Config, serve: ServeConfig) -> "Report":
             f"{_log(serve)} holds no request that two adapters were compared on; start make serve "
             "with serve.traffic.mode=split or shadow, and ask the model `default`"
         )
-    why_not = _why_not_judged(config, traffic)
+    why_not = _why_not_judged(used.config, traffic)
     judged = None
     if traffic.pairing.kind == "shadow" and not why_not:
-        judged = _judge(config, serve, traffic)
+        judged = _judge(used, traffic)
     return report_on(traffic, serve.traffic, judged, why_not=why_not, now=now)
 
 
@@ -102,37 +105,47 @@ def _why_not_judged(config: Config, traffic: "Traffic") -> str:
     return ""
 
 
-def _judge(config: Config, serve: ServeConfig, traffic: "Traffic") -> "Judged":
+def _judge(used: Used[Sections], traffic: "Traffic") -> "Judged":
     """Have the judge of the config compare the pairs; nothing is loaded for what it said before."""
     from loraflow.evaluate.judge.opening import Bench
     from loraflow.model.lend import ModelLender
     from loraflow.model.source import find_base
+    from loraflow.plan.evaluation import who_judges
     from loraflow.serve.traffic.judging import judge_pairs
 
-    judge = config.judge
-    model = judge.model or config.model
-    base = find_base(model, config.quantization)
+    config = _with_judge(used)
+    model = config.judge.model or config.model
+    base = find_base(model, config.quantization) if config.judge.kind == "local" else None
     lender = ModelLender()
-    settings = {name: dump_config(config)[name] for name in ("judge", "model", "quantization")}
     try:
         return judge_pairs(
-            Bench(judge, base, lender, name=model.name),
+            Bench(config.judge, base, lender, name=model.name),
             traffic.pairs,
-            settings={**settings, "base": base.revision},
-            card_rows=judge.card_rows,
-            folder=serve.folder / "judged",
+            settings=who_judges(config, base),
+            card_rows=config.judge.card_rows,
+            folder=used.sections.serve.folder / "judged",
         )
     finally:
         lender.close()
 
 
-def _export(config: Config, serve: ServeConfig, out: Path) -> None:
+def _with_judge(used: Used[Sections]) -> Config:
+    """Return the config; where the base judges, it is the one that is served."""
+    config = used.config
+    if config.judge.kind != "local" or config.judge.model is not None:
+        return config
+    served = served_config(used, *find_given(used))
+    return replace(config, model=served.model, quantization=served.quantization)
+
+
+def _export(used: Used[Sections], out: Path) -> None:
     """Write feedback as preference data, and show what came of it."""
     from loraflow.serve.traffic.export import export_feedback
     from loraflow.serve.traffic.table import reading
 
-    with reading(_log(serve)) as table:
-        _show_exported(export_feedback(table, out))
+    with reading(_log(used.sections.serve)) as table, _faults_of(out):
+        found = export_feedback(table, out)
+    _show_exported(found)
 
 
 def _show_exported(found: "Exported") -> None:
@@ -150,17 +163,30 @@ def _show_exported(found: "Exported") -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+@contextmanager
+def _faults_of(out: Path) -> Iterator[None]:
+    """Name `out` in a fault of writing there."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"out={out} cannot be written: {error.strerror or error}; set out= to another folder"
+        ) from error
+
+
 def _forget(serve: ServeConfig, name: str) -> None:
     """Delete what one user asked, got and said."""
-    from loraflow.serve.traffic.split import hashed_user
-    from loraflow.serve.traffic.table import forget
+    from loraflow.serve.traffic.forget import forget_user
 
     if not name:
         raise UserError("forget= names nobody; forget=NAME, as the client sends it in `user`")
-    count = forget(_log(serve), hashed_user(name, serve.traffic))
-    sys.stdout.write(
-        f"{count:,} requests deleted; files that make feedback wrote are not touched\n"
-    )
+    found = forget_user(_log(serve), name, serve.traffic)
+    sys.stdout.write(f"{found.requests:,} requests deleted; files made of them before stay\n")
+    if found.others:
+        sys.stdout.write(
+            f"{found.others:,} requests have another serve.traffic.salt or an unknown one: run it "
+            "again with each that was in use\n"
+        )
 
 
 def _log(serve: ServeConfig) -> Path:
@@ -169,10 +195,10 @@ def _log(serve: ServeConfig) -> Path:
     return serve.folder / LOG
 
 
-_COMMANDS: Mapping[str, Callable[[Config, ServeConfig, Path], None]] = {
+_COMMANDS: Mapping[str, Callable[[Used[Sections], Path], None]] = {
     "ab": _show_test,
     "feedback": _export,
-}
+}  # each writes to the folder of its name in serve.folder
 
 if __name__ == "__main__":
     main()

@@ -4,11 +4,12 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from loraflow.model.source import BaseModel
@@ -16,7 +17,7 @@ from loraflow.serve.adapters.adapter import BASE
 from loraflow.serve.http.desk import Serving
 from loraflow.serve.names.names import Names
 from loraflow.serve.traffic.log import TrafficLog
-from loraflow.serve.traffic.split import arm_of, hashed_user
+from loraflow.serve.traffic.split import arm_of, deal_of, hashed_user
 from tests.serve.http.held_engine import HeldEngine
 from tests.serve.http.served import HELLO, NATIVE, Running, running, serve_config
 from tests.serve.http.served import wait_until as until
@@ -95,9 +96,52 @@ def test_only_default_is_dealt_out_and_only_while_there_are_two(
         users = [f"user{number}" for number in range(8)]
         assert {server.chat(model="default", user=user).status_code for user in users} == {200}
         logged = rows()
-        assert logged[0]["arm"] == ""
         assert {row["version"] for row in logged} == {1}
-        assert {row["arm"] for row in logged[1:]} == {"control", ""}
+        assert {row["arm"] for row in logged} == {""}  # the control of nothing is none
+        names.point("challenger", replace(BASE, digest="back" * 16, version=3))
+        assert {server.chat(model="default", user=user).status_code for user in users} == {200}
+        assert {row["arm"] for row in rows()[9:]} == {"control", "candidate"}
+
+
+def test_the_log_notes_how_users_were_dealt_out(engine: HeldEngine, tmp_path: Path) -> None:
+    engine.at_once = "好"
+    for mode in ("split", "shadow", "off"):
+        overrides = (f"serve.traffic.mode={mode}", "serve.traffic.share=0.25")
+        with serving(engine, tmp_path / mode, *overrides) as (server, _, rows):
+            for name in ("default", "champion"):
+                server.chat(model=name)
+            deal = deal_of(server.desk.config.traffic)
+            if mode == "shadow":
+                until(lambda: len(rows()) == 3)
+            assert {row["deal"] for row in rows()} == {deal}
+            assert deal.startswith("split 0.25 " if mode == "split" else f"{mode} ")
+
+
+def test_an_answer_can_be_rated_while_it_streams(engine: HeldEngine, tmp_path: Path) -> None:
+    with serving(engine, tmp_path, "serve.traffic.mode=split") as (server, _, rows):
+        asked = {"model": "default", "messages": HELLO, "stream": True, "user": "甄嬛"}
+
+        def begin() -> None:
+            until(lambda: engine.answers)
+            engine.answers[0].say("家")
+
+        thread = threading.Thread(target=begin)
+        thread.start()
+        with server.client.stream("POST", "/v1/chat/completions", json=asked) as reply:
+            lines = reply.iter_lines()
+            first = next(line for line in lines if line.startswith("data: "))
+            said = {"id": json.loads(first.removeprefix("data: "))["id"], "rating": "down"}
+            with httpx.Client(base_url=server.url, trust_env=False) as other:
+                assert other.post("/v1/feedback", json=said).status_code == 200
+            engine.answers[0].say("父", "stop")
+            assert list(lines)[-2:] == ["data: [DONE]", ""]
+        thread.join()
+        (row,) = rows()
+        assert (row["id"], row["answer"]) == (said["id"], "家父")
+        with closing(sqlite3.connect(tmp_path / "log.db")) as table:
+            assert table.execute("SELECT id, rating FROM ratings").fetchall() == [
+                (said["id"], "down")
+            ]
 
 
 def test_every_exchange_is_logged_however_it_ends(engine: HeldEngine, tmp_path: Path) -> None:

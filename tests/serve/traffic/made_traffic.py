@@ -12,7 +12,7 @@ import numpy as np
 
 from loraflow.config.serve import TrafficConfig
 from loraflow.serve.traffic.log import Exchange
-from loraflow.serve.traffic.split import arm_of, hashed_user
+from loraflow.serve.traffic.split import arm_of, deal_of, hashed_user
 from loraflow.serve.traffic.table import insert, open_to_write
 
 START = 1_795_000_000.0  # in November 2026
@@ -66,7 +66,7 @@ def exchange(id: str = "chatcmpl-1", **changed: Any) -> Exchange:
         "adapter": CANDIDATE if changed.get("arm") in ("candidate", "shadow") else CONTROL,
         "version": 4 if changed.get("arm") in ("candidate", "shadow") else 3,
         "run_id": "f" * 32,
-        "user": "",
+        "user": f"user of {id}",
         "messages": [{"role": "user", "content": "在吗？"}],
         "answer": "在的。",
         "prompt_tokens": 9,
@@ -75,6 +75,7 @@ def exchange(id: str = "chatcmpl-1", **changed: Any) -> Exchange:
         "seconds": 1.0,
         "finish": "stop",
         "shadow_of": None,
+        "deal": deal_of(SETTINGS),
     }
     return Exchange(**{**values, **changed})
 

@@ -3,11 +3,12 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from loraflow.serve.traffic.split import hashed_user
+from loraflow.serve.traffic.split import deal_of, hashed_user
 from tests.serve.traffic.made_traffic import SETTINGS, Said, exchange, rows_of, write_log
 
 ROOT = Path(__file__).parents[3]
@@ -27,8 +28,8 @@ def command(*words: str) -> "subprocess.CompletedProcess[str]":
 def folder(tmp_path: Path) -> Path:
     ann, now = hashed_user("ann", SETTINGS), time.time()
     exchanges = [
-        exchange("a", user=ann, at=now - 9),
-        exchange("b", arm="candidate", answer="好", at=now - 8),
+        exchange("b", arm="candidate", answer="好", at=now - 9),
+        exchange("a", user=ann, at=now - 8),
         exchange("c", at=now - 7),
     ]
     ratings = [
@@ -56,9 +57,21 @@ def test_feedback_is_written_where_it_is_wanted(folder: Path, tmp_path: Path) ->
 
 
 def test_a_user_can_be_forgotten(folder: Path) -> None:
+    other = deal_of(replace(SETTINGS, salt="another"))
+    write_log(folder / "log.db", [exchange("d", deal=other)])
     done = command("ab", f"serve.folder={folder}", "forget=ann")
     assert done.stdout.startswith("1 requests deleted")
-    assert [row["id"] for row in rows_of(folder / "log.db", "exchanges")] == ["b", "c"]
+    assert "1 requests have another serve.traffic.salt" in done.stdout
+    assert [row["id"] for row in rows_of(folder / "log.db", "exchanges")] == ["b", "c", "d"]
+
+
+@pytest.mark.parametrize("name", ["ab", "feedback"])
+def test_a_place_that_cannot_be_written_is_named(name: str, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("taken", encoding="utf-8")
+    done = command(name, f"serve.folder={folder}", f"out={tmp_path / 'file' / 'deeper'}")
+    assert done.returncode == 2
+    assert "set out= to another folder" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -68,6 +81,8 @@ def test_a_user_can_be_forgotten(folder: Path) -> None:
         (["ab", "serve.traffic.mode=both"], "serve.traffic.mode"),
         (["ab", "serve.traffic.share=1"], "serve.traffic.share"),
         (["ab", "forget="], "forget=NAME"),
+        (["ab", "forget=ann", "serve.folder=/nowhere"], "is not there"),
+        (["feedback", "forget=ann"], "give it to make ab"),
         (["abc"], "choose from ab, feedback"),
         ([], "choose from ab, feedback"),
     ],

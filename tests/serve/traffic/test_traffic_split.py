@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
-from loraflow.serve.traffic.split import arm_of, hashed_user
+from loraflow.serve.traffic.split import arm_of, deal_of, hashed_user, salt_of, share_of
 from tests.serve.traffic.made_traffic import SETTINGS
 
 USERS = [f"用户-{number}@example.com" for number in range(20_000)]
@@ -17,7 +17,7 @@ def is_candidate(user: str, share: float = 0.5, salt: str = "a") -> bool:
 
 def test_a_user_stays_in_an_arm() -> None:
     """The arms of these users stand here: another hash would move everybody in a running test."""
-    assert [arm_of(user, SETTINGS) for user in ("ann", "bob", "小明", "")] == [
+    assert [arm_of(user, SETTINGS) for user in ("ann", "bob", "小明", "李娜")] == [
         "control",
         "control",
         "control",
@@ -55,7 +55,21 @@ def test_the_log_names_users_by_a_salted_hash() -> None:
     assert len(found) == len(USERS)
     assert not any("用户" in name or "example" in name for name in found)
     assert hashed_user("ann", SETTINGS) != hashed_user("ann", replace(SETTINGS, salt="other"))
-    assert hashed_user("", SETTINGS) == ""
+
+
+def test_a_deal_says_all_that_a_user_depends_on_and_not_the_salt_itself() -> None:
+    other = replace(SETTINGS, salt="geheim")
+    deals = {
+        deal_of(settings)
+        for one in (SETTINGS, other)
+        for settings in (one, replace(one, share=0.1), replace(one, mode="shadow"))
+    }
+    assert len(deals) == 6
+    assert deal_of(other) == f"split 0.5 {salt_of(other)}"
+    assert not any("geheim" in deal for deal in deals)
+    assert sorted({share_of(deal) or 0 for deal in [*deals, ""]}) == [0, 0.1, 0.5]
+    off = replace(other, mode="off", share=0.1)
+    assert deal_of(off) == deal_of(replace(off, share=0.9))  # nothing is shared out
 
 
 def test_half_a_surrogate_pair_is_a_user_too() -> None:

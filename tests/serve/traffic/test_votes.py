@@ -75,11 +75,6 @@ def test_a_user_counts_in_the_arm_that_he_rated_first() -> None:
     assert (vote.arm, vote.value) == ("control", 1.0)
 
 
-def test_nobody_is_a_new_user_each_time_and_votes_at_once() -> None:
-    found = votes_of([Rating(1, "a", "", "control", 1), Rating(2, "b", "", "control", 0)], 2)
-    assert [(vote.at, vote.value) for vote in found.cast] == [(1, 1), (2, 0)]
-
-
 def test_users_with_moods_do_not_make_equal_arms_differ() -> None:
     """Counted one by one, ratings of few users in moods of their own tell equal arms apart."""
     draw = np.random.default_rng(5)

@@ -7,7 +7,7 @@ from typing import Literal
 from loraflow.config.serve import TrafficConfig
 from loraflow.serve.http.schema import ChatRequest
 from loraflow.serve.names.names import DEFAULT
-from loraflow.serve.traffic.split import arm_of, hashed_user
+from loraflow.serve.traffic.split import arm_of, deal_of, hashed_user
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Choice:
     name: str  # name whose adapter answers
     arm: Literal["", "control", "candidate", "shadow"]
     user: str  # hashed
+    deal: str  # how users are dealt out now
 
 
 def choose(request: ChatRequest, header: str, traffic: TrafficConfig) -> Choice:
@@ -29,11 +30,11 @@ def choose(request: ChatRequest, header: str, traffic: TrafficConfig) -> Choice:
         traffic: how requests are dealt out
     """
     user = request.safety_identifier or request.user or header or _of_conversation(request)
-    hashed = hashed_user(user, traffic)
+    hashed, deal = hashed_user(user, traffic), deal_of(traffic)
     if request.model != DEFAULT or traffic.mode == "off":
-        return Choice(request.model, request.model, "", hashed)
+        return Choice(request.model, request.model, "", hashed, deal)
     arm = arm_of(user, traffic) if traffic.mode == "split" else "control"
-    return Choice(request.model, getattr(traffic, arm), arm, hashed)
+    return Choice(request.model, getattr(traffic, arm), arm, hashed, deal)
 
 
 def _of_conversation(request: ChatRequest) -> str:

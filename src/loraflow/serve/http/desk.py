@@ -87,6 +87,8 @@ class Desk:
                 raise too_busy() from None
             except Stopped:
                 raise stopping() from None
+            if self.log is not None:
+                self.log.begin(talk.id)
             try:
                 yield talk
             finally:
@@ -99,7 +101,9 @@ class Desk:
         self._tokenizing.shutdown(wait=False, cancel_futures=True)
 
     def _lease(self, choice: Choice, held: ExitStack) -> tuple[Choice, Adapter]:
-        """Keep the adapter of a name; where an arm has none, there is nothing to compare."""
+        """Keep the adapter of a name; unless both arms have one, nothing is compared."""
+        if choice.arm and not self._serves_both():
+            choice = replace(choice, name=choice.asked, arm="")
         try:
             return choice, held.enter_context(self.names.lease(choice.name))
         except UnknownName:
@@ -107,6 +111,12 @@ class Desk:
                 names = [named.name for named in self.names.listed()]
                 raise unknown_model(choice.name, names) from None
         return self._lease(replace(choice, name=choice.asked, arm=""), held)
+
+    def _serves_both(self) -> bool:
+        """Tell whether both arms of a split have an adapter; a missing shadow is no user's arm."""
+        traffic = self.config.traffic
+        served = {named.name for named in self.names.listed()}
+        return traffic.mode != "split" or {traffic.control, traffic.candidate} <= served
 
     async def _prompt(self, adapter: Adapter, request: ChatRequest) -> list[int]:
         """Return the tokens that ask for the answer; other requests go on meanwhile."""

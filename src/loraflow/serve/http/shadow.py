@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from loraflow.serve.http.answer import Answer
-from loraflow.serve.http.choice import Choice
 from loraflow.serve.http.desk import Desk
 from loraflow.serve.http.errors import ApiError
 from loraflow.serve.http.talk import Arrival, Talk
@@ -54,7 +54,7 @@ class Shadows:
     async def _answer(self, seen: Talk) -> str:
         """Have the candidate answer; return how that ended."""
         name = self._desk.config.traffic.candidate
-        choice = Choice(seen.choice.asked, name, "shadow", seen.choice.user)
+        choice = replace(seen.choice, name=name, arm="shadow")
         try:
             async with (
                 asyncio.timeout(self._desk.config.limits.seconds),

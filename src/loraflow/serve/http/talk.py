@@ -64,4 +64,5 @@ class Talk:
             seconds=seconds,
             finish=self.finish,
             shadow_of=self.shadow_of,
+            deal=self.choice.deal,
         )

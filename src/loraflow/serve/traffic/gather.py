@@ -83,7 +83,7 @@ def read_traffic(table: sqlite3.Connection, now: float) -> Traffic | None:
     if pairing is None:
         return None
     said = latest(table)
-    ratings = ratings_of(table, pairing.adapters, pairing.since)
+    ratings = ratings_of(table, pairing.adapters, deal=pairing.deal, since=pairing.since)
     (until,) = table.execute("SELECT max(at) FROM exchanges").fetchone()
     return Traffic(
         pairing=pairing,
@@ -102,9 +102,12 @@ def read_traffic(table: sqlite3.Connection, now: float) -> Traffic | None:
 def report_on(
     traffic: Traffic, settings: TrafficConfig, judged: Judged | None, *, why_not: str, now: float
 ) -> Report:
-    """Return the report: users' votes decide between split arms, a judge's where one is unseen."""
+    """Return the report: users' votes decide between split arms, a judge's where one is unseen.
+
+    The share of `settings` counts where the log does not say what it was.
+    """
     if traffic.pairing.kind == "split":
-        finding = find_split(traffic.votes, settings.share)
+        finding = find_split(traffic.votes, traffic.pairing.share or settings.share)
         return Report(traffic, finding, traffic.votes, None, "", now)
     votes = votes_of([] if judged is None else judged.ratings(traffic.pairs), now)
     return Report(traffic, find_shadow(votes), votes, judged, why_not, now)
@@ -115,11 +118,11 @@ def _complaints(
 ) -> list[Complaint]:
     """Return the latest answers that were voted down, the newest first."""
     query = """
-    SELECT id, at, arm, adapter, messages, answer, finish FROM exchanges WHERE at > ?
+    SELECT id, at, arm, adapter, messages, answer, finish FROM exchanges WHERE deal = ? AND at >= ?
     AND id IN (SELECT id FROM ratings WHERE rating = 'down') ORDER BY at DESC, id
     """
     found: list[Complaint] = []
-    for row in table.execute(query, (pairing.since,)):
+    for row in table.execute(query, (pairing.deal, pairing.since)):
         what = said[row["id"]]
         if what.rating != "down" or pairing.adapters.get(row["arm"]) != row["adapter"]:
             continue

@@ -40,7 +40,7 @@ class Exchange:
     adapter: str  # digest
     version: int | None
     run_id: str | None
-    user: str  # salted hash, never the name itself; nothing: nobody said
+    user: str  # salted hash, never the name itself
     messages: list[dict[str, str]]
     answer: str
     prompt_tokens: int
@@ -49,6 +49,7 @@ class Exchange:
     seconds: float
     finish: str  # stop, length, cancelled, failed
     shadow_of: str | None  # id of the exchange that the user saw
+    deal: str  # how users were dealt out, see split.py
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ class TrafficLog:
             ) from error
         self._path = path
         self._rows: deque[_Row] = deque()
-        self._waiting: dict[str, int] = {}  # ids of exchanges that are not on disk yet
+        self._begun: set[str] = set()  # ids of exchanges that are not over yet
+        self._waiting: dict[str, int] = {}  # and of those that are, but not on disk yet
         self._size = 0
         self._lost = 0
         self._warned: set[str] = set()
@@ -97,12 +99,19 @@ class TrafficLog:
         """How many rows were lost."""
         return self._lost
 
+    def begin(self, id: str) -> None:
+        """Know an exchange that `add` will log: users rate an answer while it is still written."""
+        with self._changed:
+            self._begun.add(id)
+
     def add(self, exchange: Exchange) -> None:
         """Log an exchange, soon."""
         values = {name: _clean(value) for name, value in asdict(exchange).items()}
         messages = [{name: _clean(text) for name, text in one.items()} for one in exchange.messages]
         values["messages"] = json.dumps(messages, ensure_ascii=False)
         self._add("exchanges", values)
+        with self._changed:
+            self._begun.discard(exchange.id)
 
     def rate(
         self, id: str, rating: Literal["up", "down"] | None, text: str = "", better: str = ""
@@ -113,7 +122,7 @@ class TrafficLog:
         read, the user is believed.
         """
         with self._changed:
-            is_known = id in self._waiting
+            is_known = id in self._begun or id in self._waiting
         if not is_known and not self._is_on_disk(id):
             return False
         said = {"id": id, "at": time.time(), "rating": rating, "text": text, "better": better}
@@ -123,11 +132,16 @@ class TrafficLog:
     def close(self) -> None:
         """Write what is left, and let go of the file."""
         with self._changed:
+            if self._closing:
+                return
             self._closing = True
             self._changed.notify()
         self._thread.join(_CLOSE_SECONDS)
-        if self._thread.is_alive() or self._rows:
-            self._warn("end", f"{len(self._rows)} rows could not be written before the end")
+        with self._changed:
+            left = len(self._rows)
+            self._lost += left
+        if left:
+            self._warn("end", f"{left} rows could not be written before the end")
         if not self._thread.is_alive():
             self._table.close()
         with self._reads:
@@ -159,12 +173,12 @@ class TrafficLog:
     def _write_all(self) -> None:
         """Write rows as they come; after a fault, try the same ones again."""
         for rows in self._batches():
-            while not self._write(rows):
+            while (unfit := self._write(rows)) is None:
                 with self._changed:
                     if self._closing:
                         return
                     self._changed.wait(_RETRY_SECONDS)
-            self._done(rows)
+            self._done(rows, unfit)
 
     def _batches(self) -> Iterator[list[_Row]]:
         while True:
@@ -179,25 +193,26 @@ class TrafficLog:
                 rows = list(self._rows)
             yield rows
 
-    def _write(self, rows: list[_Row]) -> bool:
-        """Commit the rows, all or none; tell whether they are on disk."""
+    def _write(self, rows: list[_Row]) -> int | None:
+        """Commit all rows that are fit; return how many are not, None if nothing is on disk."""
         try:
             self._table.execute("BEGIN IMMEDIATE")
-            for row in rows:
-                self._insert(row)
+            unfit = sum(not self._insert(row) for row in rows)
             self._table.execute("COMMIT")
         except sqlite3.Error as error:
             self._warn("write", f"it cannot be written to: {error}; trying again")
             self._roll_back()
-            return False
-        return True
+            return None
+        return unfit
 
-    def _insert(self, row: _Row) -> None:
+    def _insert(self, row: _Row) -> bool:
+        """Insert a row; tell whether it is one that can be kept."""
         try:
             insert(self._table, row.table, row.values)
         except _UNFIT as error:  # it would never be written, and hold up all others
-            self._lost += 1
             self._warn("row", f"a row cannot be kept: {error}")
+            return False
+        return True
 
     def _roll_back(self) -> None:
         try:
@@ -206,8 +221,9 @@ class TrafficLog:
         except sqlite3.Error as error:
             self._warn("write", str(error))
 
-    def _done(self, rows: list[_Row]) -> None:
+    def _done(self, rows: list[_Row], unfit: int) -> None:
         with self._changed:
+            self._lost += unfit
             for row in rows:
                 self._rows.popleft()
                 self._size -= row.size

@@ -5,8 +5,7 @@ test would take one grumpy user for a bad arm. So a user counts once: a *vote* i
 he says of his first few answers, or of those of his first day, in the arm that he rated first. It
 is cast when he has rated so many, or that day is over. What he says later does not change it, since
 a test that may be looked at any time must not have its past changed. (The mean of all his ratings
-would move with each new one; one vote a day would let him speak for many users.) A row of the
-log without a user is a user of its own.
+would move with each new one; one vote a day would let him speak for many users.)
 """
 
 import sqlite3
@@ -53,7 +52,7 @@ class Rating:
 
     at: float
     exchange: str
-    user: str  # nothing: not named
+    user: str
     arm: str
     value: float
 
@@ -88,27 +87,26 @@ def latest(table: sqlite3.Connection) -> dict[str, Said]:
 
 
 def ratings_of(
-    table: sqlite3.Connection, adapters: Mapping[str, str], since: float
+    table: sqlite3.Connection, adapters: Mapping[str, str], *, deal: str, since: float
 ) -> list[Rating]:
-    """Return every thumb, as they came, on what the arms' `adapters` answered after `since`."""
+    """Return every thumb, as they came, on what the arms' `adapters` answered from `since` on."""
     query = """
     SELECT r.at, r.id, r.rating, e.user, e.arm, e.adapter FROM ratings AS r JOIN exchanges AS e
-    ON e.id = r.id WHERE r.rating IS NOT NULL AND e.at > ? ORDER BY r.number
+    ON e.id = r.id WHERE r.rating IS NOT NULL AND e.deal = ? AND e.at >= ? ORDER BY r.number
     """
     return [
         Rating(row["at"], row["id"], row["user"], row["arm"], _VALUES[row["rating"]])
-        for row in table.execute(query, (since,))
+        for row in table.execute(query, (deal, since))
         if adapters.get(row["arm"]) == row["adapter"]
     ]
 
 
 def votes_of(ratings: Iterable[Rating], now: float) -> Votes:
     """Return the votes that have been cast by `now`."""
-    ballots: dict[tuple[str, str], _Ballot] = {}
+    ballots: dict[str, _Ballot] = {}
     for rating in ratings:
-        name = (rating.user, "" if rating.user else rating.exchange)
-        ballot = ballots.setdefault(name, _Ballot(rating.at, rating.user, rating.arm))
-        ballot.mark(rating)
+        new = _Ballot(rating.at, rating.user, rating.arm)
+        ballots.setdefault(rating.user, new).mark(rating)
     found = [ballot.cast(now) for ballot in ballots.values()]
     cast = sorted((vote for vote in found if vote is not None), key=lambda vote: vote.at)
     return Votes(cast, len(found) - len(cast))
@@ -118,11 +116,10 @@ def first_of_users(items: Iterable[_Item]) -> Iterator[_Item]:
     """Yield what can come into a vote, as `votes_of` does it; the rest need not be judged."""
     seen: dict[str, list[float]] = {}
     for item in items:
-        times = seen.setdefault(item.user, []) if item.user else [item.at]
-        if item.user and len(times) < RATINGS_OF_A_VOTE:
-            times.append(item.at)
-        elif item.user:
+        times = seen.setdefault(item.user, [])
+        if len(times) == RATINGS_OF_A_VOTE:
             continue
+        times.append(item.at)
         if item.at <= times[0] + VOTE_SECONDS:
             yield item
 
@@ -143,7 +140,7 @@ class _Ballot:
         if rating.at > self.since + VOTE_SECONDS:
             return
         self.values[rating.exchange] = rating.value
-        if len(self.values) == (RATINGS_OF_A_VOTE if self.user else 1):
+        if len(self.values) == RATINGS_OF_A_VOTE:
             self.full_at = rating.at
 
     def cast(self, now: float) -> Vote | None:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from loraflow.serve.traffic.arms import Pairing
 from loraflow.serve.traffic.ratings import Rating, first_of_users
 
-_ENDED = ("stop", "length")
-
 
 @dataclass(frozen=True)
 class ShadowPair:
@@ -48,11 +46,12 @@ def pairs_of(table: sqlite3.Connection, pairing: Pairing) -> list[ShadowPair]:
     query = """
     SELECT e.id, e.at, e.user, e.messages, e.answer AS control, s.answer AS candidate
     FROM exchanges AS s JOIN exchanges AS e ON e.id = s.shadow_of
-    WHERE s.arm = 'shadow' AND s.adapter = ? AND e.adapter = ? AND e.at > ?
-      AND s.finish IN (?, ?) AND e.finish IN (?, ?) ORDER BY e.at, e.id
+    WHERE s.arm = 'shadow' AND s.adapter = :candidate AND e.adapter = :control
+      AND s.deal = :deal AND e.deal = :deal AND e.at >= :since
+      AND s.finish IN ('stop', 'length') AND e.finish IN ('stop', 'length') ORDER BY e.at, e.id
     """
-    digests = (pairing.candidate.digest, pairing.control.digest)
-    rows = table.execute(query, (*digests, pairing.since, *_ENDED, *_ENDED))
+    values = {"control": pairing.control.digest, "candidate": pairing.candidate.digest}
+    rows = table.execute(query, {**values, "deal": pairing.deal, "since": pairing.since})
     pairs = (
         ShadowPair(
             row["id"],

@@ -12,30 +12,37 @@ LOG = "log.db"  # in serve.folder
 EXCHANGE = (
     *("id", "at", "model", "arm", "adapter", "version", "run_id", "user", "messages", "answer"),
     *("prompt_tokens", "answer_tokens", "first_token_seconds", "seconds", "finish", "shadow_of"),
+    "deal",
 )
 RATING = ("id", "at", "rating", "text", "better")
 
-_VERSION = 1  # of the tables
+_VERSION = 2  # of the tables
+_WITHOUT_DEAL = 1  # the version before: nobody noted how users were dealt out
 _WAIT_SECONDS = 2.0  # for another process that writes
-_TABLES = """
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS exchanges (
-  id TEXT PRIMARY KEY, at REAL NOT NULL, model TEXT NOT NULL, arm TEXT NOT NULL,
-  adapter TEXT NOT NULL, version INTEGER, run_id TEXT, user TEXT NOT NULL, messages TEXT NOT NULL,
-  answer TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, answer_tokens INTEGER NOT NULL,
-  first_token_seconds REAL NOT NULL, seconds REAL NOT NULL, finish TEXT NOT NULL, shadow_of TEXT
-);
-CREATE TABLE IF NOT EXISTS ratings (
-  number INTEGER PRIMARY KEY, id TEXT NOT NULL, at REAL NOT NULL, rating TEXT,
-  text TEXT NOT NULL, better TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS exchanges_by_time ON exchanges (at);
-CREATE INDEX IF NOT EXISTS exchanges_by_user ON exchanges (user);
-CREATE INDEX IF NOT EXISTS shadows ON exchanges (shadow_of) WHERE shadow_of IS NOT NULL;
-CREATE INDEX IF NOT EXISTS ratings_by_exchange ON ratings (id);
-PRAGMA user_version = 1;
-COMMIT;
-"""
+_TABLES = (
+    """
+    CREATE TABLE IF NOT EXISTS exchanges (
+      id TEXT PRIMARY KEY, at REAL NOT NULL, model TEXT NOT NULL, arm TEXT NOT NULL,
+      adapter TEXT NOT NULL, version INTEGER, run_id TEXT, user TEXT NOT NULL,
+      messages TEXT NOT NULL, answer TEXT NOT NULL, prompt_tokens INTEGER NOT NULL,
+      answer_tokens INTEGER NOT NULL, first_token_seconds REAL NOT NULL, seconds REAL NOT NULL,
+      finish TEXT NOT NULL, shadow_of TEXT, deal TEXT NOT NULL DEFAULT ''
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS ratings (
+      number INTEGER PRIMARY KEY, id TEXT NOT NULL, at REAL NOT NULL, rating TEXT,
+      text TEXT NOT NULL, better TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS exchanges_by_time ON exchanges (at)",
+    "CREATE INDEX IF NOT EXISTS exchanges_by_user ON exchanges (user)",
+    "CREATE INDEX IF NOT EXISTS shadows ON exchanges (shadow_of) WHERE shadow_of IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS ratings_by_exchange ON ratings (id)",
+)
+_ADD_DEAL = "ALTER TABLE exchanges ADD COLUMN deal TEXT NOT NULL DEFAULT ''"
+_SHOW_DEAL = "CREATE TEMP VIEW exchanges AS SELECT *, '' AS deal FROM main.exchanges"
+_TWICE = {"exchanges": "ON CONFLICT (id) DO NOTHING", "ratings": ""}
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:
@@ -52,17 +59,26 @@ def open_to_write(path: Path) -> sqlite3.Connection:
         path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
     )
     try:
-        _require_version(table, path)
+        _version_of(table, path)
         table.execute(
             "PRAGMA journal_mode=WAL"
         )  # readers and the writer do not wait for each other
         table.execute("PRAGMA synchronous=NORMAL")
         table.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
-        table.executescript(_TABLES)
+        _make_tables(table, path)
     except BaseException:
         table.close()
         raise
     return table
+
+
+def require_log(path: Path) -> None:
+    """Raise a UserError if nothing was ever logged there."""
+    if not path.is_file():
+        raise UserError(
+            f"{path} is not there: no request has been logged; start make serve with "
+            "serve.log=true, or set serve.folder to the folder of its log"
+        )
 
 
 @contextmanager
@@ -72,17 +88,14 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         UserError: if there is no log, or it is damaged or of another version.
     """
-    if not path.is_file():
-        raise UserError(
-            f"{path} is not there: no request has been logged; start make serve with "
-            "serve.log=true, or set serve.folder to the folder of its log"
-        )
+    require_log(path)
     try:
         address = f"{path.absolute().as_uri()}?mode=ro"
         with closing(
             sqlite3.connect(address, uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
         ) as table:
-            _require_version(table, path)
+            if _version_of(table, path) == _WITHOUT_DEAL:
+                table.execute(_SHOW_DEAL)
             table.row_factory = sqlite3.Row
             table.execute("BEGIN")
             yield table
@@ -98,38 +111,26 @@ def insert(table: sqlite3.Connection, name: str, row: Mapping[str, Any]) -> None
     columns = RATING if name == "ratings" else EXCHANGE
     places = ", ".join(f":{column}" for column in columns)
     names = ", ".join(f'"{column}"' for column in columns)
-    table.execute(f"INSERT OR IGNORE INTO {name} ({names}) VALUES ({places})", dict(row))
+    table.execute(f"INSERT INTO {name} ({names}) VALUES ({places}) {_TWICE[name]}", dict(row))
 
 
-def forget(path: Path, user: str) -> int:
-    """Delete all that a user, a hash, asked, got and said; return how many exchanges that were.
-
-    Answers in the shadow go too. The room is overwritten and given back.
-
-    Raises:
-        UserError: if the log cannot be written.
-    """
-    if not path.is_file():
-        return 0
-    own = "SELECT id FROM exchanges WHERE user = ?"
-    try:
-        with closing(open_to_write(path)) as table:
-            table.execute("BEGIN IMMEDIATE")
-            table.execute(f"DELETE FROM ratings WHERE id IN ({own})", (user,))
-            table.execute(f"DELETE FROM exchanges WHERE shadow_of IN ({own})", (user,))
-            gone = table.execute("DELETE FROM exchanges WHERE user = ?", (user,)).rowcount
-            table.execute("COMMIT")
-            table.execute("VACUUM")
-            table.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # old pages stand in there too
-    except sqlite3.Error as error:
-        raise UserError(f"{path} cannot be changed: {error}; try again in a moment") from error
-    return gone
+def _make_tables(table: sqlite3.Connection, path: Path) -> None:
+    """Make what is not there; tables of the version before get what they lack."""
+    table.execute("BEGIN IMMEDIATE")
+    if _version_of(table, path) == _WITHOUT_DEAL:
+        table.execute(_ADD_DEAL)
+    for statement in _TABLES:
+        table.execute(statement)
+    table.execute(f"PRAGMA user_version={_VERSION}")
+    table.execute("COMMIT")
 
 
-def _require_version(table: sqlite3.Connection, path: Path) -> None:
-    (version,) = table.execute("PRAGMA user_version").fetchone()
-    if version not in (0, _VERSION):
+def _version_of(table: sqlite3.Connection, path: Path) -> int:
+    """Return the version of the tables; 0 if there are none yet."""
+    version: int = table.execute("PRAGMA user_version").fetchone()[0]
+    if version not in (0, _WITHOUT_DEAL, _VERSION):
         raise UserError(
             f"{path} was written by another version of loraflow (tables {version}, not "
             f"{_VERSION}); set serve.folder to a new folder"
         )
+    return version

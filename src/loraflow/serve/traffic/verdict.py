@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from loraflow.compare.sequential import (
     Followed,
@@ -83,36 +84,52 @@ def find_split(votes: Votes, share: float) -> Finding:
     values, came = differences(
         ((vote.arm == "candidate", vote.value) for vote in votes.cast), block
     )
-    usual = _BASE_VARIANCE * (1 / block[0] + 1 / block[1])
-    return _finding("split", values, came, block, (votes, usual))
+    return _finding(
+        "split",
+        _Blocks(values, came, block, max(block[0] / (1 - share), block[1] / share)),
+        votes,
+        usual_variance=_BASE_VARIANCE * (1 / block[0] + 1 / block[1]),
+    )
 
 
 def find_shadow(votes: Votes) -> Finding:
     """Return what a judge's votes say: 1 where the candidate won, -1 where it lost, 0 for a tie."""
     values = [vote.value for vote in votes.cast]
-    came = list(range(1, len(values) + 1))
-    return _finding("shadow", values, came, (0, 1), (votes, _PAIR_VARIANCE))
+    blocks = _Blocks(values, list(range(1, len(values) + 1)), (0, 1), votes_each=1)
+    return _finding("shadow", blocks, votes, usual_variance=_PAIR_VARIANCE)
 
 
-def _finding(
-    kind: Kind,
-    values: Sequence[float],
-    came: Sequence[int],
-    block: tuple[int, int],
-    given: tuple[Votes, float],
-) -> Finding:
-    votes, usual = given
-    followed = follow(values)
-    seen = len(values) * followed.variance if values else 0.0
-    variance = (seen + _EARLIER * usual) / (len(values) + _EARLIER)
-    needed = [_needed(one, variance, len(values), sum(block)) for one in DIFFERENCES]
-    verdict, count = followed.verdict, len(votes.cast)
-    return Finding(kind, verdict, followed, came, block, count, votes.open, needed)
+@dataclass(frozen=True)
+class _Blocks:
+    """Differences, in the order in which they came."""
+
+    values: Sequence[float]
+    came: Sequence[int]  # votes by the end of each block
+    block: tuple[int, int]
+    votes_each: float  # that come until one is full, on average
 
 
-def _needed(difference: float, variance: float, blocks: int, size: int) -> Needed:
+def _finding(kind: Kind, blocks: _Blocks, votes: Votes, *, usual_variance: float) -> Finding:
+    followed = follow(blocks.values)
+    count = len(blocks.values)
+    seen = count * followed.variance if count else 0.0
+    variance = (seen + _EARLIER * usual_variance) / (count + _EARLIER)
+    return Finding(
+        kind=kind,
+        verdict=followed.verdict,
+        followed=followed,
+        came=blocks.came,
+        block=blocks.block,
+        votes=len(votes.cast),
+        waiting=votes.open,
+        needed=[_needed(one, variance, count, blocks.votes_each) for one in DIFFERENCES],
+    )
+
+
+def _needed(difference: float, variance: float, blocks: int, votes_each: float) -> Needed:
     count = values_needed(difference, variance)
-    return Needed(difference, count * size, max(0, count - blocks) * size)
+    more = max(0, count - blocks)
+    return Needed(difference, ceil(count * votes_each), ceil(more * votes_each))
 
 
 def _missing(needed: Sequence[Needed]) -> str:
