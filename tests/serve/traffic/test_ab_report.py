@@ -152,7 +152,9 @@ def shadowed(count: int) -> Made:
 
 def verdicts(count: int, *, trusted: bool = True) -> Judged:
     values = {f"id-{n}": 1 if n % 3 else 0 for n in range(count)}
-    return Judged("j", values, failed=2, unfit=0, trusted=trusted, sentences=["It sees no facts."])
+    return Judged(
+        "j", values, 1, failed=2, unfit=0, trusted=trusted, sentences=["It sees no facts."]
+    )
 
 
 def test_a_judge_decides_about_what_nobody_saw(tmp_path: Path) -> None:

@@ -75,9 +75,18 @@ class OneJudge(Bench):
         yield self.it
 
 
+class ClosedBench(OneJudge):
+    """A bench that nobody may ask."""
+
+    @contextmanager
+    def judge(self, reading: str, scale: Scale | None) -> Iterator[Judge]:
+        raise AssertionError("a judge was asked")
+        yield
+
+
 def pair(id: str, control: str, candidate: str) -> ShadowPair:
     asked = {"role": "user", "content": f"问题 {id}？"}
-    return ShadowPair(id, START, "", (asked,), control, candidate)
+    return ShadowPair(id, START, f"user of {id}", (asked,), control, candidate)
 
 
 PAIRS = [
@@ -86,6 +95,8 @@ PAIRS = [
     pair("tie", "一样长的", "同样长的"),  # whoever is shown first wins
     pair("fault", "一个回答在这里", "?"),
     pair("empty", "一个回答在这里", " "),
+    pair("only", "\n", "一个回答在这里"),
+    pair("neither", "", " "),
 ]
 
 
@@ -97,9 +108,10 @@ def judged(bench: Bench, pairs: Sequence[ShadowPair], folder: Path) -> dict[str,
 def test_who_wins_in_both_orders_wins(tmp_path: Path) -> None:
     bench = OneJudge()
     found = judge_pairs(bench, PAIRS, settings={}, card_rows=4, folder=tmp_path)
-    assert found.values == {"win": 1, "loss": -1, "tie": 0}
-    assert (found.failed, found.unfit, found.judge) == (1, 1, "longer")
-    assert [rating.value for rating in found.ratings(PAIRS)] == [1, -1, 0]
+    judged = {"win": 1, "loss": -1, "tie": 0}
+    assert found.values == {**judged, "empty": -1, "only": 1, "neither": 0}
+    assert (found.empty, found.failed, found.unfit, found.judge) == (3, 1, 0, "longer")
+    assert [rating.value for rating in found.ratings(PAIRS)] == [1, -1, 0, -1, 1, 0]
 
 
 def test_what_was_judged_is_not_asked_again(tmp_path: Path) -> None:
@@ -110,6 +122,11 @@ def test_what_was_judged_is_not_asked_again(tmp_path: Path) -> None:
     assert bench.it.games == before
     more = judged(bench, [*PAIRS[:2], pair("new", "短", "长一些")], tmp_path)
     assert more == {"win": 1, "loss": -1, "new": 1}
+
+
+def test_empty_answers_alone_need_no_judge(tmp_path: Path) -> None:
+    found = judge_pairs(ClosedBench(), PAIRS[4:], settings={}, card_rows=4, folder=tmp_path)
+    assert (found.values, found.trusted) == ({"empty": -1, "only": 1, "neither": 0}, True)
 
 
 def test_no_pair_needs_no_judge(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """A judge compares what users saw with answers in the shadow, once it has been tested itself."""
 
+import hashlib
+import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,11 +15,12 @@ from loraflow.evaluate.judge.base import Exchange, Game, Judge, Verdict
 from loraflow.evaluate.judge.examine import examine, exchanges_of, read_card
 from loraflow.evaluate.judge.opening import Bench
 from loraflow.files import read_json, write_json
+from loraflow.serve.traffic.replies import all_answered
 from loraflow.serve.traffic.shadows import Judged, ShadowPair
 from loraflow.store import Key, Store, Summary, make_key
 
 _RESULT = "games.json"
-_VERSION = 1
+_VERSION = 2
 
 
 def judge_pairs(
@@ -24,41 +28,63 @@ def judge_pairs(
 ) -> Judged:
     """Have the judge compare each pair in both orders; what it said before is not asked again.
 
-    The judge is first tested: can it tell the logged answers from spoilt ones? `settings` are all
-    that judgments depend on, as JSON values. Everything is kept below `folder`.
-    """
+    The judge is first tested: can it tell the logged answers from spoilt ones? An empty answer
+    loses without a judge. `settings` are all that judgments depend on, as JSON values. Everything
+    is kept below `folder`.
 
+    Raises:
+        UserError: if calls of the judge got no answer; the next run goes on.
+    """
+    decided = {pair.id: _by_emptiness(pair) for pair in pairs if _is_empty(pair)}
+    asked = _exchanges([pair for pair in pairs if pair.id not in decided])
+    unfit = len(pairs) - len(decided) - len(asked)
+    if not asked:
+        return Judged("", decided, len(decided), 0, unfit, trusted=bool(decided), sentences=[])
+    fit = {pair.id: pair for pair in pairs if pair.id in asked}
     store = Store(folder, config_key="serve.folder")
-    asked = _exchanges(pairs)
-    first = list(asked.values())[:card_rows]
-    tested = make_key("card", _VERSION, settings=settings, rows=[asdict(row) for row in first])
+    replies = store.work(make_key("replies", _VERSION, settings=settings))
+    rows = list(asked.values())[:card_rows]
+    tested = make_key("card", _VERSION, settings=settings, rows=_digest(rows))
+    played = make_key("games", _VERSION, reads=[tested], pairs=_digest([*fit.values()]))
 
     def test(out: Path) -> Summary:
-        return examine(bench, first, labels=None, work=store.work(tested), out=out)
-
-    judged = {pair.id: pair for pair in pairs if pair.id in asked}
-    texts = [[pair.id, asdict(asked[pair.id]), pair.candidate] for pair in judged.values()]
-    played = make_key("games", _VERSION, reads=[tested], pairs=texts)
-    replies = store.work(make_key("replies", _VERSION, settings=settings))
+        with all_answered(replies):
+            return examine(bench, rows, labels=None, work=replies, out=out)
 
     def play(out: Path) -> Summary:
-        return _play(bench, judged, asked, (store.folder(tested), replies, out))
+        with all_answered(replies):
+            return _play(bench, fit, asked, (store.folder(tested), replies, out))
 
-    if not first:
-        return Judged("", {}, 0, len(pairs), trusted=False, sentences=[])
-    store.run(tested, test)
-    return _read(store, tested, store.run(played, play), len(pairs) - len(judged))
+    with store.lock(make_key("judging", _VERSION)):  # one process at a time writes the replies
+        store.run(tested, test)
+        store.run(played, play)
+        _delete_older(store.folder(played))
+        found = _read(store, (tested, played), decided, unfit)
+    return found
+
+
+def _is_empty(pair: ShadowPair) -> bool:
+    return not (pair.candidate.strip() and pair.control.strip())
+
+
+def _by_emptiness(pair: ShadowPair) -> int:
+    """Return 1 if the control alone is empty, -1 if the candidate alone is, else 0."""
+    return bool(pair.candidate.strip()) - bool(pair.control.strip())
 
 
 def _exchanges(pairs: Sequence[ShadowPair]) -> dict[str, Exchange]:
     """Return what the user saw, as a judge reads it: the last two questions and answers."""
-
     records = (
         (pair.id, Record((*pair.messages, {"role": "assistant", "content": pair.control})))
         for pair in pairs
-        if pair.candidate.strip()
     )
     return {found.id: found for found in exchanges_of(records, len(pairs))}
+
+
+def _digest(rows: Sequence[Exchange] | Sequence[ShadowPair]) -> str:
+    """Name texts of users without a copy of them."""
+    text = json.dumps([asdict(row) for row in rows])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _play(
@@ -67,7 +93,6 @@ def _play(
     asked: Mapping[str, Exchange],
     folders: tuple[Path, Path, Path],
 ) -> Summary:
-
     card, replies, out = folders
     reading, found, _ = read_card(card)
     with (
@@ -93,7 +118,6 @@ def _play(
 
 def _games(judge: Judge, seen: Exchange, candidate: str) -> tuple[Game, ...]:
     """Return the pair with the control shown first; the other way too, if that can matter."""
-
     other = (*seen.answers[:-1], candidate)
     control_first = Game(seen.id, seen.questions, seen.answers, other)
     if not judge.sees_both:
@@ -113,10 +137,25 @@ def _value(verdicts: Sequence[Verdict]) -> int | None:
     return values[0] if len(set(values)) == 1 else 0
 
 
-def _read(store: Store, tested: Key, played: Path, unfit: int) -> Judged:
+def _delete_older(games: Path) -> None:
+    """Keep the latest verdicts alone: they have those before in them, and replies are kept."""
+    for folder in games.parent.iterdir():
+        if folder != games:
+            shutil.rmtree(folder, ignore_errors=True)
 
+
+def _read(store: Store, keys: tuple[Key, Key], decided: Mapping[str, int], unfit: int) -> Judged:
+    tested, played = keys
     _, card, file = read_card(store.folder(tested))
-    result = read_json(played / _RESULT)
+    result = read_json(store.folder(played) / _RESULT)
     values = {id: value for id, value in result["values"].items() if value is not None}
     failed = len(result["values"]) - len(values)
-    return Judged(result["judge"], values, failed, unfit, card.trusted, file["sentences"])
+    return Judged(
+        judge=result["judge"],
+        values={**values, **decided},
+        empty=len(decided),
+        failed=failed,
+        unfit=unfit,
+        trusted=card.trusted,
+        sentences=file["sentences"],
+    )

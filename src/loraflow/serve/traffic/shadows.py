@@ -27,6 +27,7 @@ class Judged:
 
     judge: str  # its name
     values: Mapping[str, int]  # by pair: 1 the candidate won, -1 it lost, 0 a tie
+    empty: int  # pairs among them with an empty answer, on which nobody had to be asked
     failed: int  # pairs that the judge gave no verdict on
     unfit: int  # pairs that are no conversation of question and answer
     trusted: bool  # better than chance, on answers of known order

@@ -11,6 +11,7 @@ from loraflow.page.text import visible
 from loraflow.serve.traffic.gather import Report
 from loraflow.serve.traffic.report.words import (
     count_text,
+    difference_of,
     finish_text,
     gap_text,
     notes_of,
@@ -30,9 +31,9 @@ def show_report(report: Report, places: Mapping[str, str]) -> None:
     console.print(Text(f"{report.sentence}.", style=style), soft_wrap=True)
     console.print()
     console.print(_table(report))
-    if len(report.finding.followed.mean):
+    if (found := difference_of(report)) is not None:
         console.print(
-            f"difference {gap_text(report)}, p {p_text(report)}: both hold however often one looks",
+            f"difference {gap_text(found)}, p {p_text(report)}: both hold however often one looks",
             soft_wrap=True,
             highlight=False,
         )

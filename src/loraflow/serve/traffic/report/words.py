@@ -8,34 +8,37 @@ from loraflow.evaluate.report.numbers import signed, signed_span
 from loraflow.serve.traffic.arms import ArmSummary, Quantiles
 from loraflow.serve.traffic.gather import Report
 from loraflow.serve.traffic.ratings import RATINGS_OF_A_VOTE
+from loraflow.serve.traffic.shadows import Judged
 
 MISSING = "\u2013"  # a dash
 TONES = {"better": "good", "worse": "bad", "open": "note", "changed": "note"}
 _DIGITS = 2
+_OPEN = {
+    "split": ("rated but not yet voted", "ratings"),
+    "shadow": ("judged pairs but no vote yet", "pairs"),
+}
 
 
 def difference_of(report: Report) -> Difference | None:
-    """Return the difference with the interval that holds at all times; None before any block."""
+    """Return the difference with the interval that holds at all times.
+
+    None before any block, from a judge that cannot tell, and where no single difference fits.
+    """
     found = report.finding.followed
-    if not len(found.mean):
+    if not len(found.mean) or not report.is_told or report.verdict == "changed":
         return None
     return Difference(float(found.mean[-1]), float(found.low[-1]), float(found.high[-1]))
 
 
-def gap_text(report: Report) -> str:
+def gap_text(found: Difference) -> str:
     """Return the difference with its bounds."""
-    found = difference_of(report)
-    if found is None:
-        return MISSING
     return f"{signed(found.mean, _DIGITS)} ({signed_span(found, _DIGITS)})"
 
 
 def p_text(report: Report) -> str:
-    """Return the p-value of no difference that holds at all times."""
-    p = report.finding.followed.p
-    if not len(p):
-        return MISSING
-    return "<0.001" if p[-1] < 0.001 else f"{p[-1]:.3f}"  # noqa: PLR2004 - as it is written
+    """Return the p-value of no difference that holds at all times, of the blocks so far."""
+    p = report.finding.followed.p[-1]
+    return "<0.001" if p < 0.001 else f"{p:.3f}"  # noqa: PLR2004 - as it is written
 
 
 def rate_text(arm: ArmSummary) -> str:
@@ -71,16 +74,17 @@ def notes_of(report: Report) -> Sequence[str]:
 
 def _notes(report: Report) -> Iterator[str]:
     traffic, judged = report.traffic, report.judged
-    if traffic.pairing.since > 0:
+    if traffic.pairing.began_anew:
         yield (
-            f"Counted from {time_text(traffic.pairing.since)}, when the adapters or the mode were "
-            "last other ones."
+            f"Counted from {time_text(traffic.pairing.since)}: before, an adapter, or the mode, "
+            "share or salt of serve.traffic, was another one."
         )
     if report.votes.open:
         users = "user has" if report.votes.open == 1 else "users have"
+        done, what = _OPEN[traffic.pairing.kind]
         yield (
-            f"{report.votes.open:,} {users} rated but not yet voted: a vote takes "
-            f"{RATINGS_OF_A_VOTE} ratings or a day."
+            f"{report.votes.open:,} {users} {done}: a vote takes "
+            f"{RATINGS_OF_A_VOTE} {what} or a day."
         )
     if traffic.pairing.kind == "split":
         yield from _split_notes(report)
@@ -88,7 +92,7 @@ def _notes(report: Report) -> Iterator[str]:
     if report.why_not:
         yield report.why_not
     if judged is not None:
-        yield from _judge_notes(judged.trusted, judged.failed, judged.unfit)
+        yield from _judge_notes(judged)
         yield from judged.sentences
 
 
@@ -103,16 +107,18 @@ def _split_notes(report: Report) -> Iterator[str]:
         )
 
 
-def _judge_notes(trusted: bool, failed: int, unfit: int) -> Iterator[str]:
-    if not trusted:
+def _judge_notes(judged: Judged) -> Iterator[str]:
+    if not judged.trusted:
         yield (
             "The judge cannot tell these answers from spoilt ones, so its verdicts say nothing: "
             "take a better one (judge=openai, or judge=local_other)."
         )
-    if failed:
-        yield f"Pairs that the judge gave no verdict on, left out: {failed:,}."
-    if unfit:
-        yield f"Pairs that are no conversation of question and answer, left out: {unfit:,}."
+    if judged.empty:
+        yield f"Pairs with an empty answer, which loses without being judged: {judged.empty:,}."
+    if judged.failed:
+        yield f"Pairs that the judge gave no verdict on, left out: {judged.failed:,}."
+    if judged.unfit:
+        yield f"Pairs that are no conversation of question and answer, left out: {judged.unfit:,}."
 
 
 def _seconds(value: float) -> str:
