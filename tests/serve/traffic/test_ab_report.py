@@ -169,6 +169,39 @@ def test_a_judge_that_cannot_tell_decides_nothing(tmp_path: Path) -> None:
     assert reported(tmp_path, shadowed(60)).sentence == "Not judged"
 
 
+def test_what_cannot_be_told_is_shown_with_no_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page and the terminal agree: no interval upside down, none of a judge without eyes."""
+    turned = rated(1200, up=lambda arm, n: (arm == "candidate") == (n < 400), arms=HALVES)
+    reports = [
+        reported(tmp_path, turned),
+        reported(tmp_path, shadowed(60), judged=verdicts(60, trusted=False)),
+        reported(tmp_path, shadowed(60), judged=verdicts(60)),
+    ]
+    assert [report.verdict for report in reports] == ["changed", "open", "better"]
+    for report, is_shown in zip(reports, (False, False, True), strict=True):
+        page = Outline(write_page(report, tmp_path).read_text(encoding="utf-8")).text
+        show_report(report, {})
+        assert ("p, at any time" in page) == is_shown
+        assert ("both hold however often one looks" in capsys.readouterr().out) == is_shown
+
+
+def test_a_shadow_test_speaks_of_pairs_and_not_of_what_users_rated(tmp_path: Path) -> None:
+    """Nobody rates what nobody sees."""
+    made = shadowed(60)
+    some = replace(verdicts(60), values={"id-1": 1})
+    for judged, tile in ((some, "1 more to come"), (replace(some, values={}), "no pair is judged")):
+        report = reported(tmp_path, made, judged=judged, now=START + 90)
+        page = Outline(write_page(report, tmp_path).read_text(encoding="utf-8")).text
+        assert tile in page
+        assert "rated but" not in page and "nobody has rated" not in page
+        assert "first 5 pairs of answers" in page
+    report = reported(tmp_path, made, judged=some, now=START + 90)
+    note = "1 user has judged pairs but no vote yet: a vote takes 5 pairs or a day."
+    assert note in notes_of(report)
+
+
 ODD: dict[str, Callable[[], Made]] = {
     "simulated": lambda: simulated(150, gain=0.1),
     "told": lambda: rated(400, up=lambda arm, n: arm == "candidate", arms=HALVES),

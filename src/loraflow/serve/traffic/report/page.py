@@ -26,6 +26,7 @@ PAGE = "ab.html"
 
 _WIDE, _NARROW = 900.0, 430.0  # units: the narrow one is for telephones
 _CANNOT_TELL = "it does not tell these answers from spoilt ones, so its verdicts say nothing"
+_NO_VOTES = {"split": "nobody has rated", "shadow": "no pair is judged"}
 _Row = tuple[str, str, Sequence[str]]
 
 
@@ -96,11 +97,11 @@ def _sections(
 
 def _tiles(report: Report) -> Iterator[Tile]:
     arms, finding = report.traffic.arms, report.finding
-    if (found := difference_of(report)) is not None and report.is_told:
+    if (found := difference_of(report)) is not None:
         more = f"{signed_span(found, 2)}, at all times"
         yield Tile("candidate \u2212 control", signed(found.mean, 2), more)
         yield Tile("p, at any time", p_text(report), "of no difference")
-    all_in = "all are in" if finding.votes else "nobody has rated"
+    all_in = "all are in" if finding.votes else _NO_VOTES[finding.kind]
     waiting = f"{finding.waiting:,} more to come" if finding.waiting else all_in
     yield Tile("votes", f"{finding.votes:,}", waiting)
     for arm in arms:
@@ -120,7 +121,7 @@ def _of(up: int, down: int) -> str:
 def _rows(report: Report) -> Iterator[_Row]:
     arms = report.traffic.arms
     yield "Requests", "", [f"{arm.requests:,}" for arm in arms]
-    yield "Users", "that are named", [f"{arm.users:,}" for arm in arms]
+    yield "Users or first questions", "", [f"{arm.users:,}" for arm in arms]
     yield "Thumbs up, down", "the latest of each answer", [f"{a.up:,}, {a.down:,}" for a in arms]
     yield "Share up", "95% interval for one look", [rate_text(arm) for arm in arms]
     yield "Users who rate", "", [f"{arm.raters:,}" for arm in arms]
