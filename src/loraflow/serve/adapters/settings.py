@@ -26,10 +26,7 @@ def config_of(adapter: Adapter, config: Config, words: Sequence[str]) -> Config:
 def recall(settings: Mapping[str, Any], config: Config, words: Sequence[str]) -> Config:
     """Return a run's `settings` with what `words` set in `config`, and this machine's places."""
     recalled, given = OmegaConf.create(dict(settings)), OmegaConf.create(dump_config(config))
-    keys = [
-        word.partition("=")[0].lstrip("+~").replace("/", ".").partition("@")[0] for word in words
-    ]
-    for key in [*keys, *_OF_THIS_MACHINE]:
+    for key in [*map(_key_of, words), *_OF_THIS_MACHINE]:
         OmegaConf.update(recalled, key, OmegaConf.select(given, key), merge=False)
     return load_config(OmegaConf.to_container(recalled))  # type: ignore[arg-type]
 
