@@ -23,7 +23,6 @@ class Described:
     """A run, as a card shows it. What an older version did not log is empty."""
 
     id: str
-    name: str
     date: str  # when it was started, ISO
     commit: str  # of loraflow
     data_fingerprint: str
@@ -48,7 +47,6 @@ def describe_run(tracking: TrackingConfig, run_id: str) -> Described:
         items = _fetched(files, f"{FOLDER}/evaluate_tuned", ITEMS)
         return Described(
             id=run_id,
-            name=run.info.run_name,
             date=started.date().isoformat(),
             commit=tags.get(COMMIT_TAG, ""),
             data_fingerprint=tags.get(DATA_TAG, ""),

@@ -18,7 +18,6 @@ from tests.serve.export.subjects import trained_subject, wish
 
 RUN = Described(
     id="0bb89130d678",
-    name="tiny r=8",
     date="2026-11-26",
     commit="95316f2abcdef0",
     data_fingerprint="9f" * 32,
@@ -112,6 +111,15 @@ def test_data_of_the_hub_are_linked(subject: Subject) -> None:
     words = ["model=folder", "model.location=x", "data=file", "data.path=[hub:a/b@main:c,d.jsonl]"]
     chosen = replace(subject, config=composed(*words))
     assert front(card(chosen, Known(RUN, "")))["datasets"] == ["a/b"]
+
+
+def test_files_are_named_without_their_folders_and_the_hub_s_with_them(subject: Subject) -> None:
+    words = ["model=folder", "model.location=x", "data=file", "data.path=[hub:a/b@main,x,y]"]
+    chosen = replace(subject, config=composed(*words))
+    names = ["a/b/data/train.jsonl", "/home/ann/clientX/对话.json", "../clientY/对话.json"]
+    run = replace(RUN, prepared={"sources": [{"name": name} for name in names]})
+    text = card(chosen, Known(run, ""))
+    assert "| source | a/b/data/train.jsonl, 对话.json, 对话.json |" in text
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import errno
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +103,13 @@ def test_only_safetensors_json_and_text_are_written(subject: Subject, tmp_path: 
         assert suffixes <= {".safetensors", ".json", ".jinja", ".md", ".txt"}
 
 
+@pytest.mark.parametrize("word", ["adapter", "merged", "merged export.precision=nf4"])
 def test_no_path_of_this_machine_is_in_an_export(
-    subject: Subject, tiny_folder: Path, tmp_path: Path
+    word: str, subject: Subject, tiny_folder: Path, tmp_path: Path
 ) -> None:
-    for word in ("adapter", "merged", "merged export.precision=nf4"):
-        words = f"export={word}".split()
-        folder, _ = exported(subject, wish(tmp_path / word, *words))
-        for path in folder.iterdir():
-            assert str(tiny_folder.parent).encode() not in path.read_bytes(), path.name
-            assert str(tmp_path).encode() not in path.read_bytes(), path.name
+    named = replace(subject, adapter=replace(subject.adapter, source=str(subject.trained)))
+    folder, _ = exported(named, wish(tmp_path, *f"export={word}".split()))
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"Made by loraflow from `{subject.trained.name}`" in card
+    for path in folder.iterdir():
+        assert str(tiny_folder.parent).encode() not in path.read_bytes(), path.name

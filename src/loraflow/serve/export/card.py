@@ -1,13 +1,14 @@
 """Writes the model card: what was trained, on what, how good it is, and what is not known."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from omegaconf import OmegaConf
 
-from loraflow.config import ExportConfig
+from loraflow.config import DataConfig, ExportConfig
 from loraflow.data.read.hub import HUB
 from loraflow.serve.export.answers import Gap
 from loraflow.serve.export.licences import explain, licence_of_base, licence_of_data
@@ -83,16 +84,21 @@ def _front(subject: Subject, export: ExportConfig, licence: str, language: str) 
     front |= {
         "license": licence,
         **({"language": [language]} if language in _LANGUAGES else {}),
-        "datasets": [
-            path.removeprefix(HUB).partition(":")[0].partition("@")[0]
-            for path in (config.data.path or [] if known else [])
-            if path.startswith(HUB)
-        ],
+        "datasets": _datasets(config.data) if known else [],
         "tags": ["loraflow", kind, *(["qlora"] if subject.is_quantized else [])],
         "library_name": _LIBRARIES[export.kind],
         "pipeline_tag": "text-generation",
     }
     return front
+
+
+def _datasets(data: DataConfig) -> list[str]:
+    """Return the ids of the hub's datasets that were learned."""
+    return [
+        path.removeprefix(HUB).partition(":")[0].partition("@")[0]
+        for path in data.path or []
+        if path.startswith(HUB)
+    ]
 
 
 def _language(run: Described | None) -> str:
@@ -103,10 +109,9 @@ def _language(run: Described | None) -> str:
 def _data(subject: Subject, run: Described | None) -> Iterator[tuple[str, str]]:
     if run is None:
         return
-    prepared = run.prepared
-    sources = [str(source["name"]) for source in prepared.get("sources", [])]
-    yield "source", ", ".join(sources) or subject.config.data.layout
-    yield "layout", subject.config.data.layout
+    prepared, data = run.prepared, subject.config.data
+    yield "source", ", ".join(_source_names(data, prepared)) or data.layout
+    yield "layout", data.layout
     counts = prepared.get("counts", {})
     for part, label in {"train": "rows learned", "held_out": "rows held out"}.items():
         if part in counts:
@@ -119,6 +124,13 @@ def _data(subject: Subject, run: Described | None) -> Iterator[tuple[str, str]]:
     if language:
         words = _LANGUAGES.get(language, "neither English, Chinese nor Japanese by its letters")
         yield "language found", words
+
+
+def _source_names(data: DataConfig, prepared: Mapping[str, Any]) -> list[str]:
+    """Name files of the hub as it does, and others without their folders."""
+    of_hub = tuple(f"{dataset}/" for dataset in _datasets(data))
+    names = [str(source["name"]) for source in prepared.get("sources", [])]
+    return [name if name.startswith(of_hub) else Path(name).name for name in names]
 
 
 def _training(subject: Subject) -> Iterator[tuple[str, Any]]:

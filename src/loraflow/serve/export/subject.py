@@ -34,6 +34,12 @@ class Subject:
     base: BaseModel  # held as in its training
 
     @property
+    def source(self) -> str:
+        """What it was asked for as; of a folder only the name, as others may read it."""
+        source = self.adapter.source
+        return source if self.adapter.run_id else Path(source).expanduser().resolve().name
+
+    @property
     def trained(self) -> Path:
         """The folder with what was trained."""
         if self.adapter.folder is None:
