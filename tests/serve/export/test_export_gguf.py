@@ -7,17 +7,17 @@ import pytest
 from loraflow.errors import UserError
 from loraflow.files import read_json, write_json
 from loraflow.serve.export.gguf import SCRIPT, convert, find_converter
-from loraflow.serve.export.write import write_files
+from loraflow.serve.export.write import Place, write_files
 from tests.serve.export.subjects import trained_subject, wish
 
 RECORDER = """\
 import json, sys
 from pathlib import Path
 
-model, _, out, _, kind = sys.argv[1:]
+model, _, out, _, kind, option, name = sys.argv[1:]
 names = sorted(path.name for path in Path(model).iterdir())
 dtype = json.loads((Path(model) / "config.json").read_text())["dtype"]
-Path(out).write_text(json.dumps([names, dtype, kind]))
+Path(out).write_text(json.dumps([names, dtype, kind, option, name]))
 """
 
 
@@ -59,20 +59,21 @@ def test_the_converter_gets_a_merged_model_in_float32_with_its_tokenizer(
     out, scratch = tmp_path / "out", tmp_path / "scratch"
     out.mkdir()
     scratch.mkdir()
-    write_files(subject, wish(tmp_path, *words), out=out, scratch=scratch)
-    names, dtype, kind = read_json(out / "model.gguf")
+    write_files(subject, wish(tmp_path, *words), Place(out, scratch, "甄嬛-v3-gguf-bf16"))
+    names, dtype, kind, *named = read_json(out / "model.gguf")
     assert {"model.safetensors", "tokenizer.json", "chat_template.jinja"} <= set(names)
     assert (dtype, kind) == ("float32", outtype)
+    assert named == ["--model-name", "甄嬛-v3-gguf-bf16"]
 
 
 def test_what_a_failing_converter_says_is_shown(converter: Path, tmp_path: Path) -> None:
     converter.write_text("raise NotImplementedError('Architecture X not supported!')")
     with pytest.raises(UserError, match=r"said last: .*Architecture X not supported!"):
-        convert(converter, tmp_path, precision="bf16", out=tmp_path / "model.gguf")
+        convert(converter, tmp_path, precision="bf16", name="mine", out=tmp_path / "model.gguf")
 
 
 def test_a_converter_that_writes_nothing_has_failed(converter: Path, tmp_path: Path) -> None:
     write_json(tmp_path / "config.json", {})
     converter.write_text("print('done')")
     with pytest.raises(UserError, match="said last: done"):
-        convert(converter, tmp_path, precision="bf16", out=tmp_path / "model.gguf")
+        convert(converter, tmp_path, precision="bf16", name="mine", out=tmp_path / "model.gguf")

@@ -14,6 +14,7 @@ from loraflow.promote.registry.version import digests_of
 from loraflow.serve.export import run
 from loraflow.serve.export.run import export_files
 from loraflow.serve.export.subject import Subject
+from loraflow.serve.export.write import Place
 from tests.serve.export.subjects import UNKNOWN, exported, trained_subject, wish
 
 
@@ -58,8 +59,8 @@ def test_what_was_trained_and_the_base_stay_as_they_are(
 
 
 def fail(error: BaseException) -> Callable[..., Any]:
-    def failing(*_: Any, out: Path, **__: Any) -> None:
-        (out / "half.safetensors").write_bytes(b"half")
+    def failing(_: Any, __: Any, place: Place) -> None:
+        (place.out / "half.safetensors").write_bytes(b"half")
         raise error
 
     return failing

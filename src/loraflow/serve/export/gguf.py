@@ -35,8 +35,8 @@ def find_converter(given: Path | None) -> Path:
     return path
 
 
-def convert(converter: Path, model: Path, *, precision: str, out: Path) -> None:
-    """Write the model in the folder `model` to the file `out`.
+def convert(converter: Path, model: Path, *, precision: str, name: str, out: Path) -> None:
+    """Write the model in the folder `model` to the file `out`, which calls it `name`.
 
     Raises:
         UserError: has what the converter said, if it failed.
@@ -51,6 +51,8 @@ def convert(converter: Path, model: Path, *, precision: str, out: Path) -> None:
             str(out),
             "--outtype",
             OUTTYPES[precision],
+            "--model-name",
+            name,  # else the file is called after the folder
         ],
         capture_output=True,
         text=True,

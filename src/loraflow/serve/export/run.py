@@ -16,7 +16,7 @@ from loraflow.serve.export.card import Known, RoundTrip, card_markdown
 from loraflow.serve.export.round_trip import choose_prompts, measure_round_trip
 from loraflow.serve.export.subject import Subject
 from loraflow.serve.export.target import RECORD, made_before, new_folder, require_room
-from loraflow.serve.export.write import write_files
+from loraflow.serve.export.write import Place, write_files
 from loraflow.store import Key, make_key
 
 _VERSION = 1  # raise it when a change of code changes what is exported
@@ -40,7 +40,7 @@ def export_files(
     with new_folder(target, key) as folder:
         scratch = folder.with_name("scratch")
         scratch.mkdir()
-        write_files(subject, export, out=folder, scratch=scratch)
+        write_files(subject, export, Place(folder, scratch, target.name))
         trip = _measure(subject, export, known, folder)
         card = card_markdown(subject, export, known, trip, name=target.name)
         (folder / "README.md").write_text(card, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,22 @@ from loraflow.serve.export.subject import Subject
 GGUF = "model.gguf"
 
 
-def write_files(subject: Subject, export: ExportConfig, *, out: Path, scratch: Path) -> None:
-    """Write what `export` asks for to `out`, with what is asked for beside it; `scratch` may go.
+@dataclass(frozen=True)
+class Place:
+    """Where an export is written."""
+
+    out: Path  # a folder for its files
+    scratch: Path  # and one that may go when they are written
+    name: str  # what others will know the export by
+
+
+def write_files(subject: Subject, export: ExportConfig, place: Place) -> None:
+    """Write what `export` asks for, with the tokenizer that it is asked by.
 
     Raises:
         UserError: if the adapter cannot be merged, or a converter fails.
     """
-    _WRITERS[export.kind](subject, export, out, scratch)
+    _WRITERS[export.kind](subject, export, place)
 
 
 def public_name(model: ModelConfig) -> str:
@@ -36,9 +46,9 @@ def public_name(model: ModelConfig) -> str:
     return model.location if model.source in ("hub", "pypi") else Path(model.location).name
 
 
-def _write_adapter(subject: Subject, export: ExportConfig, out: Path, _: Path) -> None:
+def _write_adapter(subject: Subject, _: ExportConfig, place: Place) -> None:
     """Write PEFT's two files; first values that were taken out of the base are put into them."""
-    folder = adapter_of(subject.trained)
+    folder, out = adapter_of(subject.trained), place.out
     if folder is None:
         raise ValueError(f"{subject.trained} holds no adapter")
     if writes_to_base(folder):
@@ -55,23 +65,28 @@ def _write_adapter(subject: Subject, export: ExportConfig, out: Path, _: Path) -
     subject.tokenizer().save_pretrained(out)
 
 
-def _write_merged(subject: Subject, export: ExportConfig, out: Path, scratch: Path) -> None:
+def _write_merged(subject: Subject, export: ExportConfig, place: Place) -> None:
     model = _ready(load_merged(_base_of(subject, export), subject.trained), subject)
-    _SAVERS[str(export.precision)](model, subject, out, scratch)
-    subject.tokenizer().save_pretrained(out)
+    _SAVERS[str(export.precision)](model, subject, place.out, place.scratch)
+    subject.tokenizer().save_pretrained(place.out)
 
 
-def _write_gguf(subject: Subject, export: ExportConfig, out: Path, scratch: Path) -> None:
+def _write_gguf(subject: Subject, export: ExportConfig, place: Place) -> None:
     """Convert from float32, so that the converter rounds once."""
     model = _ready(load_merged(_base_of(subject, export), subject.trained), subject)
-    _save_fp32(model, subject, scratch, scratch)
-    subject.tokenizer().save_pretrained(scratch)
+    _save_fp32(model, subject, place.scratch, place.scratch)
+    subject.tokenizer().save_pretrained(place.scratch)
     del model
-    converter = find_converter(export.converter)
-    convert(converter, scratch, precision=str(export.precision), out=out / GGUF)
+    convert(
+        find_converter(export.converter),
+        place.scratch,
+        precision=str(export.precision),
+        name=place.name,
+        out=place.out / GGUF,
+    )
 
 
-_WRITERS: dict[str, Callable[[Subject, ExportConfig, Path, Path], None]] = {
+_WRITERS: dict[str, Callable[[Subject, ExportConfig, Place], None]] = {
     "adapter": _write_adapter,
     "merged": _write_merged,
     "gguf": _write_gguf,
@@ -84,11 +99,11 @@ def _base_of(subject: Subject, export: ExportConfig) -> Any:
 
 def _ready(model: CausalLM, subject: Subject) -> CausalLM:
     """Have the model answer as it was measured: greedily, and with the same ends."""
-    config = subject.tokenizer()
+    tokenizer = subject.tokenizer()
     model.generation_config = GenerationConfig(
-        bos_token_id=config.bos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
         eos_token_id=subject.stop,
-        pad_token_id=config.pad_token_id,
+        pad_token_id=tokenizer.pad_token_id,
         do_sample=False,
     )
     model.config.name_or_path = ""  # a path of this machine
