@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from loraflow.errors import UserError
@@ -99,6 +100,22 @@ def test_merged_into_the_full_base_it_is_off_by_what_is_measured(
     _, _, full, gap = trip.gaps
     assert gap.largest == pytest.approx(full.largest, rel=1e-3)
     assert gap.largest > 1e-3
+
+
+@pytest.mark.parametrize("method", ["none", "nf4"])
+def test_the_full_base_has_every_digit_of_its_files(
+    method: str, tiny_folder: Path, tmp_path: Path
+) -> None:
+    subject = trained_subject(
+        tiny_folder, tmp_path / "run", "adapter=lora", method=method, dtype="bfloat16"
+    )
+    words = ["export=merged", "export.into=full", "export.precision=fp32"]
+    folder, trip = exported(subject, wish(tmp_path, *words))
+    found, original = (load_file(path / "model.safetensors") for path in (folder, tiny_folder))
+    changed = {name for name in original if not torch.equal(found[name], original[name])}
+    assert len(changed) == 8
+    assert all("self_attn" in name for name in changed)
+    assert last(trip.gaps).what == "as exported: merged, fp32, full base"
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8", "nf4"])

@@ -102,7 +102,7 @@ def _is_exact(subject: Subject, export: ExportConfig) -> bool:
     """Tell whether nothing but the last digits of float32 may differ."""
     if export.kind == "adapter":  # PiSSA's base was rounded when its first values were taken out
         return not writes_to_base(adapter_of(subject.trained))
-    same_base = export.into == "trained" or not subject.is_quantized
+    same_base = export.into == "trained" or subject.adapter.is_whole_model
     return same_base and export.precision == "fp32"
 
 
@@ -121,7 +121,7 @@ def _ways(subject: Subject, export: ExportConfig, folder: Path) -> Iterator[Way]
     if subject.is_quantized:
         yield f"merged into {trained}, fp32", lambda: _merged(subject, subject.base)
         yield f"merged into {full}, fp32", lambda: _merged(subject, subject.full_base)
-    into = f", {export.into} base" if subject.is_quantized else ""
+    into = f", {export.into} base" if subject.is_quantized or export.into == "full" else ""
     yield (
         f"as exported: {export.kind}, {export.precision}{into}",
         lambda: _load_plainly(subject, export, folder),

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from loraflow.config import Config
+from loraflow.config import Config, QuantizationConfig
 from loraflow.data.records import Message
 from loraflow.data.template import Template
 from loraflow.errors import UserError
@@ -53,9 +53,8 @@ class Subject:
 
     @property
     def full_base(self) -> BaseModel:
-        """The base as its files have it."""
-        whole = replace(self.base.quantization, method="none", double_quant=False)
-        return replace(self.base, quantization=whole)
+        """The base as its files have it: float32 rounds neither bfloat16 nor float16."""
+        return replace(self.base, quantization=QuantizationConfig("none", False, "float32"))
 
     @cached_property
     def peft_settings(self) -> dict[str, Any]:
