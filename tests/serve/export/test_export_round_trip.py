@@ -13,6 +13,7 @@ from loraflow.errors import UserError
 from loraflow.files import read_json
 from loraflow.model.load import load_base, unpack
 from loraflow.model.merge import load_adapted
+from loraflow.serve.export import round_trip
 from loraflow.serve.export.answers import Gap
 from loraflow.serve.export.subject import Subject, require_exportable
 from tests.model.ways import logits
@@ -221,3 +222,26 @@ def test_nothing_is_measured_where_nobody_wants_it(tiny_folder: Path, tmp_path: 
     folder, trip = exported(subject, wish(tmp_path, "export.check=null"))
     assert trip.gaps == []
     assert "Not measured (`export.check=null`)" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "loads", "fix"),
+    [
+        (["export=adapter"], "_beside", "try export=merged"),
+        (["export=merged", "export.precision=fp32"], "_load_plainly", "set export=adapter"),
+    ],
+)
+def test_an_export_that_is_not_what_was_trained_is_refused(
+    words: list[str],
+    loads: str,
+    fix: str,
+    tiny_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subject = trained_subject(tiny_folder, tmp_path / "run", "adapter=lora")
+    monkeypatch.setattr(round_trip, loads, lambda *_: load_base(subject.base))
+    message = rf"{words[0]} of export.adapter=run:x is off by up to .*architecture \(tiny\).*{fix}"
+    with pytest.raises(UserError, match=message):
+        exported(subject, wish(tmp_path, *words))
+    assert not (tmp_path / "it").exists()

@@ -1,11 +1,19 @@
 """How far one model's answers are from another's: logits along them, and tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How models are asked: for the likeliest token at each place, up to an end."""
+
+    stop: Sequence[int]  # tokens that end an answer
+    max_new_tokens: int  # it is cut here
 
 
 @dataclass(frozen=True)
@@ -18,6 +26,14 @@ class Answered:
 
 
 @dataclass(frozen=True)
+class Reply:
+    """What another model makes of a prompt that was answered."""
+
+    answer: list[int]  # its own
+    logits: Tensor  # at the tokens of the answer that was given before
+
+
+@dataclass(frozen=True)
 class Gap:
     """How far a model is from the adapter that it was made of."""
 
@@ -27,7 +43,7 @@ class Gap:
     same_tokens: float  # share of places at which both wrote the same token, by themselves
     same_answers: int
     answers: int
-    from_untuned: float | None = None  # mean difference from the base alone, at the same tokens
+    from_untuned: float | None = None  # of an export: its mean difference from the base alone
 
     @property
     def has_lost_the_training(self) -> bool:
@@ -36,64 +52,67 @@ class Gap:
 
 
 @torch.inference_mode()
-def answer(
-    model: Any, prompts: Sequence[list[int]], *, stop: Sequence[int], max_new_tokens: int
-) -> list[Answered]:
-    """Answer each prompt alone, with the likeliest token at each place."""
+def answer(model: Any, prompts: Sequence[list[int]], asking: Asking) -> list[Answered]:
+    """Answer each prompt alone."""
     answered = []
     for prompt in prompts:
-        tokens = _write(model, prompt, stop, max_new_tokens)
+        tokens = _write(model, prompt, asking)
         answered.append(Answered(prompt, tokens, _logits(model, prompt, tokens)))
     return answered
 
 
 @torch.inference_mode()
-def logits_along(model: Any, adapted: Sequence[Answered]) -> list[Tensor]:
-    """Return what `model` says at the tokens of each answer, shaped as its logits."""
-    return [_logits(model, one.prompt, one.answer) for one in adapted]
+def reply(model: Any, adapted: Sequence[Answered], asking: Asking) -> list[Reply]:
+    """Answer the prompts that the adapter has answered, and go along its answers."""
+    return [
+        Reply(_write(model, one.prompt, asking), _logits(model, one.prompt, one.answer))
+        for one in adapted
+    ]
 
 
-def mean_distance(ones: Sequence[Tensor], others: Sequence[Tensor]) -> float:
-    """Return the mean difference of a logit."""
-    pairs = list(zip(ones, others, strict=True))
-    total = sum(float((one - other).abs().double().sum()) for one, other in pairs)
-    return total / sum(one.numel() for one in ones)
-
-
-@torch.inference_mode()
 def measure_gap(
-    what: str, model: Any, adapted: Sequence[Answered], *, stop: Sequence[int], max_new_tokens: int
+    what: str,
+    adapted: Sequence[Answered],
+    replies: Sequence[Reply],
+    *,
+    untuned: Sequence[Reply] | None = None,
 ) -> Gap:
-    """Compare `model` with the one that answered `adapted`."""
-    found = logits_along(model, adapted)
-    same, places, equal = 0, 0, 0
-    for one in adapted:
-        tokens = _write(model, one.prompt, stop, max_new_tokens)
-        same += sum(mine == its for mine, its in zip(tokens, one.answer, strict=False))
-        places += max(len(tokens), len(one.answer))
-        equal += tokens == one.answer
+    """Compare a model's replies with the adapter's answers and, of an export, with the base's."""
+    pairs = list(zip(adapted, replies, strict=True))
+    from_untuned = None if untuned is None else _mean_distance(zip(untuned, replies, strict=True))
+    places = sum(max(len(one.answer), len(other.answer)) for one, other in pairs)
     return Gap(
         what,
-        largest=max(
-            float((logits - one.logits).abs().max())
-            for logits, one in zip(found, adapted, strict=True)
-        ),
-        mean=mean_distance(found, [one.logits for one in adapted]),
-        same_tokens=same / places,
-        same_answers=equal,
-        answers=len(adapted),
+        largest=max(float((one.logits - other.logits).abs().max()) for one, other in pairs),
+        mean=_mean_distance(pairs),
+        same_tokens=sum(_same_tokens(one.answer, other.answer) for one, other in pairs) / places,
+        same_answers=sum(one.answer == other.answer for one, other in pairs),
+        answers=len(pairs),
+        from_untuned=from_untuned,
     )
 
 
-def _write(model: Any, prompt: list[int], stop: Sequence[int], most: int) -> list[int]:
+def _same_tokens(one: list[int], other: list[int]) -> int:
+    return sum(mine == its for mine, its in zip(one, other, strict=False))
+
+
+def _mean_distance(pairs: Iterable[tuple[Answered | Reply, Reply]]) -> float:
+    total, count = 0.0, 0
+    for one, other in pairs:
+        total += float((one.logits - other.logits).abs().double().sum())
+        count += one.logits.numel()
+    return total / count
+
+
+def _write(model: Any, prompt: list[int], asking: Asking) -> list[int]:
     ids = torch.tensor([prompt], device=model.device)
     written = model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
-        max_new_tokens=most,
+        max_new_tokens=asking.max_new_tokens,
         do_sample=False,
-        eos_token_id=list(stop),
-        pad_token_id=stop[0],
+        eos_token_id=list(asking.stop),
+        pad_token_id=asking.stop[0],
     )
     tokens: list[int] = written[0, len(prompt) :].tolist()
     return tokens

@@ -34,7 +34,7 @@ def limits(
             "exact."
         )
     yield "Whether it is safe, fair or true in what it says was not tested."
-    if gaps and gaps[-1].has_lost_the_training:
+    if any(gap.has_lost_the_training for gap in gaps):
         yield (
             "**It has lost what was trained**: it is nearer to the base alone than to the adapter."
         )

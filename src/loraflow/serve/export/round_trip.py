@@ -2,13 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import PeftModel
-from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from loraflow.config import ExportCheckConfig, ExportConfig
@@ -21,13 +18,7 @@ from loraflow.model.merge import load_adapted, load_merged
 from loraflow.model.plain_lora import writes_to_base
 from loraflow.model.source import BaseModel
 from loraflow.model.trained import adapter_of
-from loraflow.serve.export.answers import (
-    Gap,
-    answer,
-    logits_along,
-    mean_distance,
-    measure_gap,
-)
+from loraflow.serve.export.answers import Asking, Gap, Reply, answer, measure_gap, reply
 from loraflow.serve.export.subject import Subject
 from loraflow.serve.export.write import GGUF
 
@@ -35,12 +26,13 @@ log = logging.getLogger(__name__)
 
 _ROUNDING = 0.01  # of a logit: far above what float32 rounds, far below a wrong weight
 _UNTUNED = "the base alone, without what was trained"  # a yardstick
+_FULL = "the base in full precision"
 _LOST = (
     "the export is nearer to the base alone than to the adapter, so most of what was trained is "
     "lost in it; set export.precision=bf16 and export.into=trained, or export=adapter"
 )
 
-Way = tuple[str, Callable[[], CausalLM]]
+Way = tuple[str, Callable[[], CausalLM]]  # what is measured, and how it is loaded
 
 
 def choose_prompts(
@@ -63,39 +55,75 @@ def choose_prompts(
 
 
 def measure_round_trip(
-    subject: Subject, export: ExportConfig, prompts: Sequence[Sequence[Message]], folder: Path
+    subject: Subject,
+    export: ExportConfig,
+    folder: Path,
+    *,
+    prompts: Sequence[Sequence[Message]],
+    max_new_tokens: int,
 ) -> list[Gap]:
-    """Return how far the export in `folder`, and its variants, are from the adapter in float32.
+    """Return how far others, and last the export in `folder`, are from the adapter in float32.
+
+    One model is in memory at a time.
 
     Raises:
         UserError: if a float32 export that should be the same is not.
     """
-    if export.check is None:
-        return []
-    how: dict[str, Any] = {"stop": subject.stop, "max_new_tokens": export.check.max_new_tokens}
+    asking = Asking(subject.stop, max_new_tokens)
     ids = [subject.template.prompt_ids(messages) for messages in prompts]
-    model = make_ready_for_answers(load_adapted(subject.base, subject.trained))
-    adapted = answer(model, ids, **how)
-    gaps: list[Gap] = []
-    untuned: list[Tensor] | None = None
-    for what, load in _ways(subject, export, folder):
-        del model  # one model in memory at a time
-        model = load().eval()
-        gaps.append(measure_gap(what, model, adapted, **how))
-        if what == _UNTUNED:
-            untuned = logits_along(model, adapted)
-    if untuned is not None:
-        distance = mean_distance(logits_along(model, adapted), untuned)
-        gaps[-1] = replace(gaps[-1], from_untuned=distance)
-    if _is_exact(subject, export) and gaps[-1].largest > _ROUNDING:
-        raise UserError(
-            f"export.adapter={subject.adapter.source} was exported in float32 and its logits are "
-            f"off by up to {gaps[-1].largest:.3g}: PEFT or transformers does not merge or save "
-            f"this architecture ({subject.config.model.name}) as it should; use export=adapter"
-        )
-    if gaps[-1].has_lost_the_training:
+    adapted = answer(_adapted(subject), ids, asking)
+
+    def ask(load: Callable[[], CausalLM]) -> list[Reply]:
+        return reply(load().eval(), adapted, asking)
+
+    untuned = None if subject.adapter.is_whole_model else ask(lambda: _untuned(subject.base))
+    gaps = [] if untuned is None else [measure_gap(_UNTUNED, adapted, untuned)]
+    gaps += [
+        measure_gap(what, adapted, ask(load)) for what, load in _others(subject, export, folder)
+    ]
+    what, load = _exported(subject, export, folder)
+    exported = measure_gap(what, adapted, ask(load), untuned=untuned)
+    _require_exact(subject, export, exported)
+    if exported.has_lost_the_training:
         log.warning(_LOST)
-    return gaps
+    return [*gaps, exported]
+
+
+def _others(subject: Subject, export: ExportConfig, folder: Path) -> Iterator[Way]:
+    """Yield what might have been exported instead: into, or for, the base as it was not held."""
+    if not subject.is_quantized:
+        return
+    if export.kind == "adapter":
+        yield f"beside {_FULL}", lambda: _beside(subject.full_base, folder)
+        return
+    trained_on = _base_of_training(subject)
+    yield f"merged into {trained_on}, fp32", lambda: _merged(subject, subject.base)
+    yield f"merged into {_FULL}, fp32", lambda: _merged(subject, subject.full_base)
+
+
+def _exported(subject: Subject, export: ExportConfig, folder: Path) -> Way:
+    if export.kind == "adapter":
+        beside = _base_of_training(subject)
+        return f"as exported: beside {beside}", lambda: _beside(subject.base, folder)
+    into = f", {export.into} base" if subject.is_quantized or export.into == "full" else ""
+    what = f"as exported: {export.kind}, {export.precision}{into}"
+    return what, lambda: _load_plainly(subject, export, folder)
+
+
+def _base_of_training(subject: Subject) -> str:
+    held = f" ({subject.base.quantization.method}, de-quantized)" if subject.is_quantized else ""
+    return f"the base as trained on{held}"
+
+
+def _require_exact(subject: Subject, export: ExportConfig, exported: Gap) -> None:
+    if not _is_exact(subject, export) or exported.largest <= _ROUNDING:
+        return
+    raise UserError(
+        f"export={export.kind} of export.adapter={subject.adapter.source} is off by up to "
+        f"{exported.largest:.3g} of a logit, where only the last digits of float32 may differ: "
+        f"PEFT, transformers or llama.cpp does not write or load this architecture "
+        f"({subject.config.model.name}) as it should; {_instead(subject, export)}"
+    )
 
 
 def _is_exact(subject: Subject, export: ExportConfig) -> bool:
@@ -106,26 +134,14 @@ def _is_exact(subject: Subject, export: ExportConfig) -> bool:
     return same_base and export.precision == "fp32"
 
 
-def _ways(subject: Subject, export: ExportConfig, folder: Path) -> Iterator[Way]:
-    """Yield what is measured: a yardstick, the other bases, and last what was exported."""
-    if not subject.adapter.is_whole_model:
-        yield _UNTUNED, lambda: _untuned(subject.base)
-    trained = f"the base as trained on ({subject.base.quantization.method}, de-quantized)"
-    full = "the base in full precision"
-    if export.kind == "adapter":
-        if subject.is_quantized:
-            yield f"beside {full}", lambda: _beside(subject.full_base, folder)
-        name = f"beside {trained if subject.is_quantized else full}"
-        yield f"as exported: {name}", lambda: _beside(subject.base, folder)
-        return
-    if subject.is_quantized:
-        yield f"merged into {trained}, fp32", lambda: _merged(subject, subject.base)
-        yield f"merged into {full}, fp32", lambda: _merged(subject, subject.full_base)
-    into = f", {export.into} base" if subject.is_quantized or export.into == "full" else ""
-    yield (
-        f"as exported: {export.kind}, {export.precision}{into}",
-        lambda: _load_plainly(subject, export, folder),
-    )
+def _instead(subject: Subject, export: ExportConfig) -> str:
+    if subject.adapter.is_whole_model:
+        return "use the model as its run logged it"
+    return "try export=merged" if export.kind == "adapter" else "set export=adapter"
+
+
+def _adapted(subject: Subject) -> CausalLM:
+    return make_ready_for_answers(load_adapted(subject.base, subject.trained))
 
 
 def _untuned(base: BaseModel) -> CausalLM:

@@ -49,11 +49,15 @@ def export_files(
 
 
 def _measure(subject: Subject, export: ExportConfig, known: Known, folder: Path) -> RoundTrip:
-    if export.check is None:
+    check = export.check
+    if check is None:
         return RoundTrip([], "")
     questions = [] if known.run is None else known.run.questions
-    prompts, words = choose_prompts(export.check, questions)
-    return RoundTrip(measure_round_trip(subject, export, prompts, folder), words)
+    prompts, words = choose_prompts(check, questions)
+    gaps = measure_round_trip(
+        subject, export, folder, prompts=prompts, max_new_tokens=check.max_new_tokens
+    )
+    return RoundTrip(gaps, words)
 
 
 def _key_of(subject: Subject, export: ExportConfig) -> Key:
