@@ -1,6 +1,6 @@
 """Reads back from MLflow what a run tells people of what it trained: for a model card."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ class Described:
     prepared: Mapping[str, Any]  # result.json of the stage prepare
     trained: Mapping[str, Any]  # of train
     evaluated: Mapping[str, Any]  # of the evaluation of what was trained
-    questions: Sequence[str]  # of held-out rows
+    questions: Mapping[str, str]  # id of a held-out row -> its last message before the answer
 
 
 def describe_run(tracking: TrackingConfig, run_id: str) -> Described:
@@ -44,7 +44,6 @@ def describe_run(tracking: TrackingConfig, run_id: str) -> Described:
     tags = run.data.tags
     started = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
     with reading_artifacts(client, run_id) as files:
-        items = _fetched(files, f"{FOLDER}/evaluate_tuned", ITEMS)
         return Described(
             id=run_id,
             date=started.date().isoformat(),
@@ -54,7 +53,7 @@ def describe_run(tracking: TrackingConfig, run_id: str) -> Described:
             prepared=_result(files, "prepare"),
             trained=_result(files, "train"),
             evaluated=_result(files, "evaluate_tuned"),
-            questions=[] if items is None else [row.get("prompt", "") for row in read_lines(items)],
+            questions=_questions(files),
         )
 
 
@@ -62,6 +61,13 @@ def _result(files: Artifacts, stage: str) -> Mapping[str, Any]:
     path = _fetched(files, f"{STAGES}/{stage}", RESULT)
     found: Mapping[str, Any] = {} if path is None else read_json(path)
     return found
+
+
+def _questions(files: Artifacts) -> Mapping[str, str]:
+    """Leave out rows of raw text, which ask nothing."""
+    items = _fetched(files, f"{FOLDER}/evaluate_tuned", ITEMS)
+    rows = [] if items is None else read_lines(items)
+    return {row["id"]: row["prompt"] for row in rows if row.get("prompt", "").strip()}
 
 
 def _fetched(files: Artifacts, folder: str, name: str) -> Path | None:

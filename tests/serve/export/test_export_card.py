@@ -28,7 +28,7 @@ RUN = Described(
     },
     trained={"counts": {"steps": 49, "trainable_parameters": 460800}},
     evaluated={"counts": {"items": 100}, "language": "zh"},
-    questions=["你是谁？"],
+    questions={"1": "你是谁？"},
 )
 GAPS = [Gap("as exported: merged, bf16", 0.5, 0.012, 0.975, 7, 8)]
 NO_LICENCE = LicenceConfig(None, None)

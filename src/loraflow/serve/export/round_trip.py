@@ -8,17 +8,15 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from loraflow.config import ExportCheckConfig, ExportConfig
-from loraflow.data.records import Message
+from loraflow.config import ExportConfig
 from loraflow.errors import UserError
-from loraflow.evaluate.mt_bench.questions import SHIPPED, load_questions
-from loraflow.evaluate.prompts import read_prompts
 from loraflow.model.load import CausalLM, load_base, make_ready_for_answers, placed, unpack
 from loraflow.model.merge import load_adapted, load_merged
 from loraflow.model.plain_lora import writes_to_base
 from loraflow.model.source import BaseModel
 from loraflow.model.trained import adapter_of
 from loraflow.serve.export.answers import Asking, Gap, Reply, answer, measure_gap, reply
+from loraflow.serve.export.prompts import Prompt
 from loraflow.serve.export.subject import Subject
 from loraflow.serve.export.write import GGUF
 
@@ -35,31 +33,12 @@ _LOST = (
 Way = tuple[str, Callable[[], CausalLM]]  # what is measured, and how it is loaded
 
 
-def choose_prompts(
-    check: ExportCheckConfig, questions: Sequence[str]
-) -> tuple[list[list[Message]], str]:
-    """Return prompts, and in words where they come from.
-
-    Raises:
-        UserError: if the file of `check.prompts` holds none.
-    """
-    if check.prompts is not None:
-        given = read_prompts(check.prompts, "export.check.prompts")[: check.rows]
-        return given, f"the first {len(given)} prompts of {check.prompts.name}"
-    asked = [question for question in questions if question.strip()][: check.rows]
-    if asked:
-        return [_user(text) for text in asked], f"{len(asked)} held-out questions of the run"
-    sets = zip(*(load_questions(name, "") for name in SHIPPED), strict=False)
-    texts = [question.turns[0] for pair in sets for question in pair][: check.rows]
-    return [_user(text) for text in texts], f"{len(texts)} questions of loraflow's bench"
-
-
 def measure_round_trip(
     subject: Subject,
     export: ExportConfig,
     folder: Path,
     *,
-    prompts: Sequence[Sequence[Message]],
+    prompts: Sequence[Prompt],
     max_new_tokens: int,
 ) -> list[Gap]:
     """Return how far others, and last the export in `folder`, are from the adapter in float32.
@@ -164,7 +143,3 @@ def _load_plainly(subject: Subject, export: ExportConfig, folder: Path) -> Causa
             folder, gguf_file=GGUF, dtype=torch.float32, **placed(subject.base)
         )
     return AutoModelForCausalLM.from_pretrained(folder, dtype="auto", **placed(subject.base))
-
-
-def _user(text: str) -> list[Message]:
-    return [{"role": "user", "content": text}]

@@ -13,11 +13,12 @@ from loraflow.model.trained import adapter_of
 from loraflow.serve.adapters.adapter import WEIGHTS
 from loraflow.serve.export.answers import Gap
 from loraflow.serve.export.card import Known, RoundTrip, card_markdown
-from loraflow.serve.export.round_trip import choose_prompts, measure_round_trip
+from loraflow.serve.export.prompts import choose_prompts
+from loraflow.serve.export.round_trip import measure_round_trip
 from loraflow.serve.export.subject import Subject
 from loraflow.serve.export.target import RECORD, made_before, new_folder, require_room
 from loraflow.serve.export.write import Place, write_files
-from loraflow.store import Key, make_key
+from loraflow.store import Key, Store, make_key
 
 _VERSION = 1  # raise it when a change of code changes what is exported
 _BYTES = {"fp32": 4, "bf16": 2, "int8": 1, "nf4": 1}  # of a weight, at most
@@ -52,8 +53,7 @@ def _measure(subject: Subject, export: ExportConfig, known: Known, folder: Path)
     check = export.check
     if check is None:
         return RoundTrip([], "")
-    questions = [] if known.run is None else known.run.questions
-    prompts, words = choose_prompts(check, questions)
+    prompts, words = choose_prompts(check, known.run, Store(subject.config.store))
     gaps = measure_round_trip(
         subject, export, folder, prompts=prompts, max_new_tokens=check.max_new_tokens
     )
