@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from loraflow.errors import UserError
 from loraflow.promote.registry.version import digests_of
@@ -48,6 +49,25 @@ def test_what_is_there_already_is_left_alone(there: str, subject: Subject, tmp_p
     with pytest.raises(UserError, match=f"holds {there} already.*export.name=NEW"):
         export_files(subject, wish(tmp_path, "export=merged"), UNKNOWN, target=tmp_path / "it")
     assert digests_of(tmp_path / "it") == before
+
+
+def test_edited_prompts_are_another_export(subject: Subject, tmp_path: Path) -> None:
+    prompts = tmp_path / "mine.txt"
+    prompts.write_text("你是谁？\n", encoding="utf-8")
+    asked = wish(tmp_path, f"export.check.prompts={prompts}")
+    folder, _ = exported(subject, asked)
+    prompts.write_text("为何？\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"holds another export already.*export.name=NEW"):
+        export_files(subject, asked, UNKNOWN, target=folder)
+
+
+def test_another_type_to_compute_in_is_another_export(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = exported(subject, wish(tmp_path, "export.check=null"))
+    monkeypatch.setattr(run, "compute_dtype", lambda _: torch.bfloat16)
+    with pytest.raises(UserError, match="holds another export already"):
+        export_files(subject, wish(tmp_path, "export.check=null"), UNKNOWN, target=folder)
 
 
 def test_what_was_trained_and_the_base_stay_as_they_are(

@@ -6,8 +6,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from loraflow.config import ExportConfig
-from loraflow.files import write_json
+from loraflow.config import ExportCheckConfig, ExportConfig
+from loraflow.files import hash_content, write_json
+from loraflow.model.quantize import compute_dtype
 from loraflow.model.targets import tensor_shapes
 from loraflow.model.trained import adapter_of
 from loraflow.serve.adapters.adapter import WEIGHTS
@@ -20,7 +21,7 @@ from loraflow.serve.export.target import RECORD, made_before, new_folder, requir
 from loraflow.serve.export.write import Place, write_files
 from loraflow.store import Key, Store, make_key
 
-_VERSION = 1  # raise it when a change of code changes what is exported
+_VERSION = 2  # raise it when a change of code changes what is exported
 _BYTES = {"fp32": 4, "bf16": 2, "int8": 1, "nf4": 1}  # of a weight, at most
 _SCRATCH = {"fp32": 0, "bf16": 0, "int8": 2, "nf4": 2}  # of a weight, while it is written
 _SMALL = 64 * 2**20  # of tokenizer and card
@@ -62,9 +63,7 @@ def _measure(subject: Subject, export: ExportConfig, known: Known, folder: Path)
 
 def _key_of(subject: Subject, export: ExportConfig) -> Key:
     """Name what is exported by all that the folder's content follows from."""
-    check = None if export.check is None else {**asdict(export.check)}
-    if check is not None:
-        check["prompts"] = None if export.check is None else str(export.check.prompts)
+    quantization = subject.base.quantization
     return make_key(
         "export",
         _VERSION,
@@ -72,14 +71,21 @@ def _key_of(subject: Subject, export: ExportConfig) -> Key:
         registered=subject.adapter.version,
         run=subject.adapter.run_id,
         base=subject.base.revision,
-        quantization=asdict(subject.base.quantization),
+        quantization=asdict(quantization),
+        computed_in=str(compute_dtype(quantization)),  # "auto" is another type on another machine
         template=subject.config.template.chat_template,
         kind=export.kind,
         into=export.into,
         precision=export.precision,
-        check=check,
+        check=None if export.check is None else _named(export.check),
         licence=asdict(export.licence),
     )
+
+
+def _named(check: ExportCheckConfig) -> Mapping[str, Any]:
+    """Name prompts by what is in their file, which may be edited."""
+    prompts = None if check.prompts is None else hash_content(check.prompts)
+    return {**asdict(check), "prompts": prompts}
 
 
 def _record(subject: Subject, export: ExportConfig, key: Key, trip: RoundTrip) -> Mapping[str, Any]:
