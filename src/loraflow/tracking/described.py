@@ -30,6 +30,7 @@ class Described:
     prepared: Mapping[str, Any]  # result.json of the stage prepare
     trained: Mapping[str, Any]  # of train
     evaluated: Mapping[str, Any]  # of the evaluation of what was trained
+    probed: Mapping[str, Any]  # of probes of what its base could do before
     questions: Mapping[str, str]  # id of a held-out row -> its last message before the answer
 
 
@@ -53,6 +54,7 @@ def describe_run(tracking: TrackingConfig, run_id: str) -> Described:
             prepared=_result(files, "prepare"),
             trained=_result(files, "train"),
             evaluated=_result(files, "evaluate_tuned"),
+            probed=_result(files, "probe_tuned"),
             questions=_questions(files),
         )
 

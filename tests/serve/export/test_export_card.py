@@ -21,13 +21,14 @@ RUN = Described(
     date="2026-11-26",
     commit="95316f2abcdef0",
     data_fingerprint="9f" * 32,
-    findings="- Tuned is better in rougeL (+0.143, +0.101 to +0.187).\n\n**General ability** ...",
+    findings="- Tuned is better in rougeL (+0.143, +0.101 to +0.187).",
     prepared={
         "counts": {"read": 1200, "train": 600, "held_out": 100, "rejected": 20},
         "sources": [{"name": "对话.json"}],
     },
     trained={"counts": {"steps": 49, "trainable_parameters": 460800}},
     evaluated={"counts": {"items": 100}, "language": "zh"},
+    probed={"counts": {"items": 60}},
     questions={"1": "你是谁？"},
 )
 GAPS = [Gap("as exported: merged, bf16", 0.5, 0.012, 0.975, 7, 8)]
@@ -121,6 +122,15 @@ def test_what_is_not_known_is_said_to_be_unknown(subject: Subject) -> None:
     assert "Base model: unknown. Look it up at its source" in text
     assert "language" not in front(text)
     assert "adapter.r" not in text.partition("## Training")[2].partition("##")[0]
+
+
+def test_limits_are_of_what_was_measured(subject: Subject) -> None:
+    forgotten = "Whether it has forgotten what the base could do was not measured."
+    text = card(subject, Known(RUN, ""))
+    assert forgotten not in text
+    assert "tried in the language of its data (Chinese), and in no other" in text
+    unprobed = replace(RUN, probed={}, findings="- **General ability** is a matter of taste.")
+    assert forgotten in card(subject, Known(unprobed, ""))
 
 
 def test_licences_are_known_given_or_unknown() -> None:

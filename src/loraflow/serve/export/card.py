@@ -69,7 +69,7 @@ def card_markdown(
         chat_template=subject.tokenizer().chat_template,
         data=list(_data(subject, known.run)),
         training=list(_training(subject)) if subject.adapter.settings is not None else [],
-        limits=list(limits(subject, known.run, language, trip.gaps)),
+        limits=list(limits(subject, known.run, _language_name(language), trip.gaps)),
         licences=list(explain(model, base, data)),
     )
 
@@ -116,6 +116,12 @@ def _language(run: Described | None) -> str:
     return "" if run is None else str(run.evaluated.get("language", ""))
 
 
+def _language_name(language: str) -> str:
+    if not language:
+        return ""
+    return _LANGUAGES.get(language, "neither English, Chinese nor Japanese by its letters")
+
+
 def _data(subject: Subject, run: Described | None) -> Iterator[tuple[str, str]]:
     if run is None:
         return
@@ -130,10 +136,8 @@ def _data(subject: Subject, run: Described | None) -> Iterator[tuple[str, str]]:
         yield "rows read", f"{counts['read']:,}, of which {counts['rejected']:,} were set aside"
     if run.data_fingerprint:
         yield "fingerprint (SHA-256)", f"`{run.data_fingerprint}`"
-    language = _language(run)
-    if language:
-        words = _LANGUAGES.get(language, "neither English, Chinese nor Japanese by its letters")
-        yield "language found", words
+    if language := _language_name(_language(run)):
+        yield "language found", language
 
 
 def _source_names(data: DataConfig, prepared: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from loraflow.tracking.described import Described
 def limits(
     subject: Subject, run: Described | None, language: str, gaps: Sequence[Gap]
 ) -> Iterator[str]:
-    """Yield sentences."""
+    """Yield sentences; `language` is the name of the one that was found, empty if none was."""
     if run is None:
         yield (
             "No MLflow run is known of this adapter: its data, its training and its quality are "
@@ -23,7 +23,7 @@ def limits(
         )
     else:
         yield "Its run holds no evaluation of it."
-    if run is not None and "General ability" not in run.findings:
+    if run is not None and not run.probed:
         yield "Whether it has forgotten what the base could do was not measured."
     if language:
         yield f"It was tried in the language of its data ({language}), and in no other."
