@@ -92,6 +92,7 @@ def fail(error: BaseException) -> Callable[..., Any]:
     ("error", "seen", "message"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), UserError, "export.folder=.*is full"),
+        (torch.OutOfMemoryError("CUDA out of memory"), UserError, "CUDA_VISIBLE_DEVICES= before"),
         (KeyboardInterrupt(), KeyboardInterrupt, ""),
         (RuntimeError("a bug"), RuntimeError, "a bug"),
     ],

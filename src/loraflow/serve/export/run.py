@@ -1,12 +1,16 @@
 """Exports: writes the files, loads them again, measures, and says it all in the card."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from math import prod
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from loraflow.config import ExportCheckConfig, ExportConfig
+from loraflow.errors import UserError
 from loraflow.files import hash_content, write_json
 from loraflow.model.quantize import compute_dtype
 from loraflow.model.targets import tensor_shapes
@@ -42,12 +46,27 @@ def export_files(
     with new_folder(target, key) as folder:
         scratch = folder.with_name("scratch")
         scratch.mkdir()
-        write_files(subject, export, Place(folder, scratch, target.name))
-        trip = _measure(subject, export, known, folder)
+        with _memory_is_named(export.kind):
+            write_files(subject, export, Place(folder, scratch, target.name))
+            trip = _measure(subject, export, known, folder)
         card = card_markdown(subject, export, known, trip, name=target.name)
         (folder / "README.md").write_text(card, encoding="utf-8")
         write_json(folder / RECORD, _record(subject, export, key, trip))
     return trip, False
+
+
+@contextmanager
+def _memory_is_named(kind: str) -> Iterator[None]:
+    """Say how to do without the GPU; the adapter alone is merged with nothing."""
+    unchecked = ", or set export.check=null" if kind == "adapter" else ""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"export={kind}: the GPU has too little memory, since merging and checking hold the "
+            "model in float32, 4 bytes a weight; put CUDA_VISIBLE_DEVICES= before the command, "
+            f"which uses the memory of the CPU{unchecked}"
+        ) from error
 
 
 def _measure(subject: Subject, export: ExportConfig, known: Known, folder: Path) -> RoundTrip:
