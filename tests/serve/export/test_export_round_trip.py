@@ -9,10 +9,12 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from loraflow.config import QuantizationConfig
 from loraflow.errors import UserError
 from loraflow.files import read_json
 from loraflow.model.load import load_base, unpack
 from loraflow.model.merge import load_adapted
+from loraflow.model.quantize import load_options
 from loraflow.serve.export import round_trip
 from loraflow.serve.export.answers import Gap
 from loraflow.serve.export.subject import Subject, require_exportable
@@ -21,9 +23,11 @@ from tests.serve.export.subjects import exported, trained_subject, wish
 
 pytestmark = pytest.mark.slow
 
+NF4 = QuantizationConfig("nf4", True, "float32")
 QUESTIONS = ["你是谁？", "Write the summary line of the docstring."]
 MERGED = ["adapter=lora", "adapter=dora", "adapter=ia3", "adapter=adalora", "adapter=pissa"]
-MERGED += ["adapter.init_lora_weights=olora", "adapter=full"]
+MERGED += ["adapter.init_lora_weights=olora", "adapter=rslora", "adapter=eva"]
+BEFORE_THE_TEXT = ["adapter=prefix", "adapter=prompt", "adapter=p_tuning"]
 
 
 def answers(model: Any, tokenizer: Any) -> list[list[int]]:
@@ -64,7 +68,7 @@ def last(gaps: Any) -> Gap:
     return gap
 
 
-@pytest.mark.parametrize("way", MERGED)
+@pytest.mark.parametrize("way", [*MERGED, "adapter=full"])
 def test_merged_in_float32_every_token_is_the_same(
     way: str, tiny_folder: Path, tmp_path: Path
 ) -> None:
@@ -90,6 +94,25 @@ def test_an_adapter_beside_few_bits_is_merged_into_what_it_was_trained_on(
     assert gap.largest == pytest.approx(trained.largest, abs=1e-4)
     assert plain(folder) == of_adapter(subject)
     assert "quantization_config" not in read_json(folder / "config.json")
+
+
+def test_loftq_is_merged_into_the_4_bits_that_it_repairs(tiny_folder: Path, tmp_path: Path) -> None:
+    subject = trained_subject(tiny_folder, tmp_path / "run", "adapter=loftq", method="nf4")
+    folder, trip = exported(subject, wish(tmp_path, "export=merged", "export.precision=fp32"))
+    assert last(trip.gaps).largest < 1e-4
+    assert plain(folder) == of_adapter(subject)
+
+
+def test_loftq_alone_is_loaded_by_plain_peft_beside_the_4_bits_that_it_repairs(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    subject = trained_subject(tiny_folder, tmp_path / "run", "adapter=loftq", method="nf4")
+    folder, trip = exported(subject, wish(tmp_path))
+    assert last(trip.gaps).largest < 1e-4
+    assert read_json(folder / "adapter_config.json")["init_lora_weights"] is True
+    base = AutoModelForCausalLM.from_pretrained(tiny_folder, **load_options(NF4))
+    found = answers(PeftModel.from_pretrained(base, folder), AutoTokenizer.from_pretrained(folder))
+    assert found == of_adapter(subject)
 
 
 def test_merged_into_the_full_base_it_is_off_by_what_is_measured(
@@ -135,7 +158,7 @@ def test_fewer_bits_are_loaded_by_plain_transformers_and_measured(
     )
 
 
-@pytest.mark.parametrize("way", [*MERGED[:-1], "adapter=prefix", "adapter=prompt"])
+@pytest.mark.parametrize("way", [*MERGED, *BEFORE_THE_TEXT])
 def test_an_adapter_alone_is_loaded_by_plain_peft(
     way: str, tiny_folder: Path, tmp_path: Path
 ) -> None:
@@ -207,7 +230,7 @@ def test_beside_another_precision_an_adapter_is_off_by_what_is_measured(
     assert base.dtype == torch.float32
 
 
-@pytest.mark.parametrize("way", ["adapter=prefix", "adapter=prompt", "adapter=p_tuning"])
+@pytest.mark.parametrize("way", BEFORE_THE_TEXT)
 @pytest.mark.parametrize("kind", ["merged", "gguf"])
 def test_vectors_before_the_text_are_not_merged(
     kind: str, way: str, tiny_folder: Path, tmp_path: Path
