@@ -70,7 +70,9 @@ def read_export(words: Sequence[str]) -> Used[Sections]:
 
 
 def run_export(used: Used[Sections]) -> "tuple[RoundTrip, Path, bool]":
-    """Find the adapter and its base, and export; return what was measured, where, and if it was so.
+    """Find the adapter and its base, and export.
+
+    Returns what was measured, the folder, and whether the same export was in it before.
 
     Raises:
         UserError: if there is no such adapter, or it cannot be exported so.

@@ -50,11 +50,11 @@ def card_markdown(
         keep_trailing_newline=True,
     )
     model, config = subject.config.model, subject.config
-    base = licence_of_base(model, export.licence)
-    data = licence_of_data(config.data, export.licence)
+    base_licence = licence_of_base(model, export.licence)
+    data_licence = licence_of_data(config.data, export.licence)
     language = _language(known.run)
     return environment.get_template("card.md.j2").render(
-        front=OmegaConf.to_yaml(OmegaConf.create(_front(subject, export, base, language))),
+        front=OmegaConf.to_yaml(OmegaConf.create(_front(subject, export, base_licence, language))),
         name=name,
         base=public_name(model),
         base_argument=argument(model),
@@ -70,7 +70,7 @@ def card_markdown(
         data=list(_data(subject, known.run)),
         training=list(_training(subject)) if subject.adapter.settings is not None else [],
         limits=list(limits(subject, known.run, _language_name(language), trip.gaps)),
-        licences=list(explain(model, base, data)),
+        licences=list(explain(model, base_licence, data_licence)),
     )
 
 

@@ -39,10 +39,9 @@ def limits(
             "**It has lost what was trained**: it is nearer to the base alone than to the adapter."
         )
     if subject.is_quantized:
-        yield (
-            f"It was trained beside a base in {subject.base.quantization.method}: on another "
-            "precision of that base it answers differently, as the table above measures."
+        measured = (
+            "on another precision of that base it answers differently, as the table above measures"
             if gaps
-            else f"It was trained beside a base in {subject.base.quantization.method}: how it "
-            "answers on another precision of that base was not measured."
+            else "how it answers on another precision of that base was not measured"
         )
+        yield f"It was trained beside a base in {subject.base.quantization.method}: {measured}."

@@ -84,7 +84,7 @@ def _exported(subject: Subject, export: ExportConfig, folder: Path) -> Way:
     if export.kind == "adapter":
         beside = _base_of_training(subject)
         return f"as exported: beside {beside}", lambda: _beside(subject.base, folder)
-    into = f", {export.into} base" if subject.is_quantized or export.into == "full" else ""
+    into = "" if subject.adapter.is_whole_model else f", {export.into} base"
     what = f"as exported: {export.kind}, {export.precision}{into}"
     return what, lambda: _load_plainly(subject, export, folder)
 
