@@ -93,7 +93,7 @@ def fail(error: BaseException) -> Callable[..., Any]:
     [
         (OSError(errno.ENOSPC, "No space left on device"), UserError, "export.folder=.*is full"),
         (torch.OutOfMemoryError("CUDA out of memory"), UserError, "CUDA_VISIBLE_DEVICES= before"),
-        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+        (KeyboardInterrupt(), KeyboardInterrupt, "^$"),
         (RuntimeError("a bug"), RuntimeError, "a bug"),
     ],
 )
