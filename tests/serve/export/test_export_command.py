@@ -46,6 +46,7 @@ def test_a_run_is_exported_with_its_own_template_and_bits(project: Project, run_
         "| `quantization.method` | nf4 |",
         "8 held-out items",
         "bf16, trained base",
+        "answered 2 held-out questions of the run; the table",  # whole: the store has the rows
         "Whether it has forgotten what the base could do was not measured.",
     ]:
         assert part in card
