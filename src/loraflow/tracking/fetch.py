@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from loraflow.config import TrackingConfig
 from loraflow.errors import UserError
 from loraflow.files import HISTORY, ITEMS, read_lines
-from loraflow.tracking.connection import connect, run_url
+from loraflow.tracking.connection import Unreachable, connect, is_outage, run_url
 from loraflow.tracking.evaluation import FOLDER
 from loraflow.tracking.result import CONFIG, REVISION_TAG, STAGES
 from loraflow.tracking.run import REASON_TAG, STATE_TAG
@@ -76,11 +76,11 @@ def fetch_settings(tracking: TrackingConfig, run_id: str) -> dict[str, Any]:
     """Return the config that an experiment, or a trial of a sweep, was started with.
 
     Raises:
-        UserError: if there is no such run, or it holds no config.
+        UserError: if there is no such run, or it holds no config; a PassingError if MLflow is away.
     """
     client, _ = connect(tracking)
     run = find_run(client, tracking, run_id)
-    with reading_artifacts(client, run_id) as files:
+    with _explained(tracking, run_id), reading_artifacts(client, run_id) as files:
         names = files.names("")
         if CONFIG not in names:
             raise UserError(f"run={run_id} {_what_else(run, names)}")
@@ -94,7 +94,7 @@ def fetch_revision(tracking: TrackingConfig, run_id: str) -> str | None:
     """Return the revision of the base model that a run trained on; None if it has not logged it.
 
     Raises:
-        UserError: if there is no such run.
+        UserError: if there is no such run; a PassingError if MLflow is away.
     """
     client, _ = connect(tracking)
     revision: str | None = find_run(client, tracking, run_id).data.tags.get(REVISION_TAG)
@@ -105,19 +105,20 @@ def fetch_trained(tracking: TrackingConfig, run_id: str, *, out: Path) -> dict[s
     """Copy what a run trained, an adapter or a model, to `out`.
 
     Raises:
-        UserError: if it logged none.
+        UserError: if it logged none, or its files cannot be read; a PassingError if MLflow is away.
     """
-    client, experiment = connect(tracking)
-    experiment = client.get_run(run_id).info.experiment_id
-    models = client.search_logged_models([experiment], filter_string=f"source_run_id='{run_id}'")
-    for model in models:
-        if model.name in _KINDS:
-            with tempfile.TemporaryDirectory(dir=out) as scratch:
-                found = mlflow.artifacts.download_artifacts(
-                    f"models:/{model.model_id}", dst_path=scratch
-                )
-                shutil.move(found, out / _KINDS[model.name])
-            return {"counts": {}, "metrics": {}, "run": run_id}
+    client, _ = connect(tracking)
+    experiment = find_run(client, tracking, run_id).info.experiment_id
+    of_run = f"source_run_id='{run_id}'"
+    with _explained(tracking, run_id):
+        for model in client.search_logged_models([experiment], filter_string=of_run):
+            if model.name in _KINDS:
+                with tempfile.TemporaryDirectory(dir=out) as scratch:
+                    found = mlflow.artifacts.download_artifacts(
+                        f"models:/{model.model_id}", dst_path=scratch
+                    )
+                    shutil.move(found, out / _KINDS[model.name])
+                return {"counts": {}, "metrics": {}, "run": run_id}
     raise UserError(f"run={run_id} has logged neither an adapter nor a model; evaluate another run")
 
 
@@ -151,15 +152,37 @@ def find_run(client: MlflowClient, tracking: TrackingConfig, run_id: str) -> Fou
     """Return a run.
 
     Raises:
-        UserError: if there is none of this id.
+        UserError: if there is none of this id; a PassingError if MLflow is away.
     """
     try:
         return client.get_run(run_id)
     except MlflowException as error:
+        if is_outage(tracking, error):
+            raise _away(tracking, error) from error
         raise UserError(
             f"run={run_id} is no run with a config in {tracking.uri}: {str(error)[:200]}; copy the "
             "run's id from the MLflow UI, or set tracking.uri"
         ) from error
+
+
+@contextmanager
+def _explained(tracking: TrackingConfig, run_id: str) -> Iterator[None]:
+    """Say in this project's words why files of a run cannot be read."""
+    try:
+        yield
+    except MlflowException as error:
+        if is_outage(tracking, error):
+            raise _away(tracking, error) from error
+        raise UserError(
+            f"run={run_id}: its files cannot be read from {tracking.uri}: {str(error)[:200]}; "
+            "restore its artifacts, or see whether this disk is full"
+        ) from error
+
+
+def _away(tracking: TrackingConfig, error: MlflowException) -> Unreachable:
+    return Unreachable(
+        f"tracking.uri={tracking.uri} does not answer: {str(error)[:200]}; start the server"
+    )
 
 
 def _what_else(run: FoundRun, names: set[str]) -> str:
