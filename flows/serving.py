@@ -41,20 +41,22 @@ def find_given(used: Used[Sections]) -> "tuple[AdapterFinder, dict[str, Adapter]
         key="serve.registered",
         cache=serve.folder / "adapters",
     )
-    return finder, {name: finder.find(source) for name, source in serve.adapters.items()}
+    given = {name: finder.find(source) for name, source in serve.adapters.items()}
+    finder.cache.pin()
+    return finder, given
 
 
 def served_config(
     used: Used[Sections], finder: "AdapterFinder", given: "Mapping[str, Adapter]"
 ) -> Config:
     """Return the config whose base is served: of the champion's training, else of the first."""
-    from loraflow.serve.names.follow import noted
+    from loraflow.serve.names.note import noted
 
     try:
         champion = finder.aliases().get("champion")
         leads = [] if champion is None else [finder.of_version(champion, "champion")]
     except PassingError:  # whoever follows the registry says so
-        last = noted(note_of(used.sections.serve), finder)
+        last = noted(note_of(used.sections.serve), finder.cache)
         leads = [adapter for alias, adapter in last.items() if alias == "champion"]
     known = [adapter for adapter in [*leads, *given.values()] if adapter.settings is not None]
     return used.config_of(known[0]) if known else used.config

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
+from transformers import AutoModelForCausalLM
 
 from loraflow.check import dump_config
 from loraflow.config import Config, TrackingConfig
@@ -31,6 +32,16 @@ def log_run(
 ) -> Night:
     """Make an adapter and log it with a config, and the revision of its base."""
     make_adapter(base, out / "adapter", seed)
+    return Night(_log(tracking, base, out, seed, *overrides), out / "adapter")
+
+
+def log_whole_model(tracking: TrackingConfig, base: BaseModel, out: Path) -> Night:
+    """Log a model whose weights were all trained."""
+    AutoModelForCausalLM.from_pretrained(base.folder).save_pretrained(out / "model")
+    return Night(_log(tracking, base, out, 0, "adapter=full"), out / "model")
+
+
+def _log(tracking: TrackingConfig, base: BaseModel, out: Path, seed: int, *overrides: str) -> str:
     torch.manual_seed(seed)
     with open_run(tracking, make_key("night", 1, seed=seed), name=f"night {seed}", data="d") as run:
         _log_trained(run, {"adapter.r": "2"}, out, base)
@@ -41,7 +52,7 @@ def log_run(
     client.log_text(
         run.id, OmegaConf.to_yaml(OmegaConf.create(dump_config(settings))), "config.yaml"
     )
-    return Night(run.id, out / "adapter")
+    return run.id
 
 
 def promote(registry: Registry, night: Night) -> Version:

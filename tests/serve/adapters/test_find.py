@@ -11,11 +11,13 @@ from loraflow.errors import UserError
 from loraflow.model.source import BaseModel
 from loraflow.promote.registry.registry import Registry
 from loraflow.serve.adapters.adapter import BASE
-from loraflow.serve.adapters.find import AdapterFinder, kept_as
+from loraflow.serve.adapters.cache import kept_as
+from loraflow.serve.adapters.find import AdapterFinder
 from loraflow.serve.adapters.settings import config_of
+from loraflow.tracking.connection import Unreachable
 from tests.promote.registered import tracking_in
 from tests.serve.made_adapters import make_adapter
-from tests.serve.trained_runs import log_run, promote, settings_of
+from tests.serve.trained_runs import log_run, log_whole_model, promote, settings_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -60,8 +62,39 @@ def test_what_was_fetched_is_not_fetched_again(
     MlflowClient(tracking.uri).delete_run(night.run_id)
     again = finder(tracking, tmp_path)
     assert again.find("champion") == first
-    assert again.kept(kept_as(first), "champion") == first
-    assert again.kept("version-9-gone", "champion") is None
+    assert again.cache.find(kept_as(first), "champion") == first
+    assert again.cache.find("version-9-gone", "champion") is None
+
+
+def test_a_version_that_was_fetched_is_found_when_the_registry_is_away(
+    tracking: TrackingConfig, tiny_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in (1, 2):
+        promote(Registry(tracking, "m"), log_run(tracking, tiny_base, tmp_path / str(seed), seed))
+    promote(Registry(tracking, "other"), log_run(tracking, tiny_base, tmp_path / "3", 3))
+    first = finder(tracking, tmp_path).find("version:1")
+    assert finder(tracking, tmp_path, "other").find("version:1").digest != first.digest
+
+    def away(*_: object) -> None:
+        raise Unreachable("the model registry does not answer")
+
+    for asked in ("version", "aliases"):
+        monkeypatch.setattr(Registry, asked, away)
+    assert finder(tracking, tmp_path).find("version:1") == first
+    for source in ("version:2", "champion"):
+        with pytest.raises(Unreachable, match="does not answer"):
+            finder(tracking, tmp_path).find(source)
+    with pytest.raises(Unreachable, match="does not answer"):
+        finder(tracking, tmp_path, "neither").find("version:1")
+
+
+def test_a_registered_model_that_was_trained_whole_is_told_from_an_adapter(
+    tracking: TrackingConfig, tiny_base: BaseModel, tmp_path: Path
+) -> None:
+    promote(Registry(tracking, "m"), log_whole_model(tracking, tiny_base, tmp_path / "full"))
+    found = finder(tracking, tmp_path).find("champion")
+    assert found.is_whole_model and found.folder is not None
+    assert (found.folder / "model" / "model.safetensors").is_file()
 
 
 def test_what_a_killed_fetch_has_left_is_cleared_by_the_next(

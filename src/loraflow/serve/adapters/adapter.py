@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from loraflow.config import TemplateConfig
 from loraflow.errors import UserError
 from loraflow.files import hash_content
 from loraflow.model.trained import adapter_of, whole_model_of
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+_TEMPLATE = TypeAdapter(TemplateConfig)
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
@@ -27,11 +31,30 @@ class Adapter:
     run_id: str | None = None
     base_revision: str | None = None  # of the base it was trained on; None: nobody knows it
     version: int | None = None  # of the registered model
+    registered: str | None = None  # what that one is called
 
     @property
     def is_whole_model(self) -> bool:
         """Tell whether all weights were trained, so that there is no adapter in it."""
         return self.folder is not None and adapter_of(self.folder) is None
+
+    @property
+    def template(self) -> TemplateConfig | None:
+        """Return the template of its training; None: nobody knows it.
+
+        Raises:
+            UserError: if the run is so old that its config has another shape.
+        """
+        section = (self.settings or {}).get("template")
+        try:
+            return None if section is None else _TEMPLATE.validate_python(section)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            key = ".".join(map(str, ("template", *fault["loc"])))
+            raise UserError(
+                f"{self.source}: the config of its run has {key}={fault['input']!r}, which this "
+                f"version of loraflow cannot read ({fault['msg']}); train it again"
+            ) from error
 
     @property
     def short(self) -> str:
@@ -42,6 +65,19 @@ class Adapter:
 
 
 BASE = Adapter("base", None, "base", None)
+
+
+def require_base(adapter: Adapter, revision: str) -> None:
+    """Refuse an adapter that was trained on another base than the one of `revision`.
+
+    Raises:
+        UserError: says so; where nobody knows what it was trained on, nothing.
+    """
+    if adapter.base_revision not in (None, revision):
+        raise UserError(
+            f"{adapter.source} was trained on another base model than is served; set model=... "
+            "to that of its training"
+        )
 
 
 def loaded_files(source: str, folder: Path) -> dict[str, str]:

@@ -1,35 +1,27 @@
 """Finds an adapter by its name: in the model registry, among the runs, or in a folder."""
 
 import re
-import shutil
-from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loraflow.config import TrackingConfig
-from loraflow.errors import UserError
-from loraflow.files import read_json, write_json
-from loraflow.lock import locked
-from loraflow.serve.adapters.adapter import (
-    BASE,
-    Adapter,
-    digest_of,
-    loaded_files,
-)
+from loraflow.errors import PassingError, UserError
+from loraflow.serve.adapters.adapter import BASE, CONFIG, Adapter, digest_of, loaded_files
+from loraflow.serve.adapters.cache import AdapterCache
 
 if TYPE_CHECKING:
     from loraflow.promote.registry.registry import Registry
 
 ALIASES = ("champion", "challenger", "previous")
-_ABOUT = "about.json"
 _IS_REGISTERED = re.compile(r"[^/:]+")  # names that MLflow takes
 
 
 class AdapterFinder:
     """Finds adapters; those that MLflow has are fetched once, to a folder that stays.
 
-    What was fetched is found again when MLflow is away.
+    A version and a run that were fetched are found again when MLflow is away. Which version an
+    alias is, only MLflow knows.
     """
 
     def __init__(
@@ -39,7 +31,7 @@ class AdapterFinder:
         self._tracking = tracking
         self._registered = registered
         self._key = key
-        self._cache = cache
+        self.cache = AdapterCache(cache)
 
     def find(self, source: str) -> Adapter:
         """Return the adapter that is called champion, challenger, previous, version:N, run:ID, ...
@@ -58,33 +50,42 @@ class AdapterFinder:
             return self._of_run(rest, source)
         return _in_folder(source)
 
+    @property
+    def has_aliases(self) -> bool:
+        """Tell whether the registry can have a model of this name, whose aliases can be asked."""
+        name = self._registered  # such as the folder that a model is called after
+        return name is not None and _IS_REGISTERED.fullmatch(name) is not None
+
     def aliases(self) -> dict[str, int]:
         """Return which version each alias of the registered model is now.
 
         Raises:
             UserError: if MLflow does not answer; a PassingError if it is away.
         """
-        if self._registered is None or not _IS_REGISTERED.fullmatch(self._registered):
-            return {}  # such as the folder that a model is called after
-        return self._registry.aliases()
+        return self._registry.aliases() if self.has_aliases else {}
 
     def of_version(self, number: int, source: str) -> Adapter:
-        """Return a version of the registered model; `source` is what it was asked for as."""
-        version = self._registry.version(number)
-        place = self._cache / f"version-{number}-{version.run_id}"
-        if place.is_dir():
-            return _kept(place, source)
+        """Return a version of the registered model; `source` is what it was asked for as.
 
-        def fetch(folder: Path) -> None:
-            self._registry.fetch(version, folder)
+        Raises:
+            UserError: if there is none, or it is not whole; a PassingError if MLflow is away.
+        """
+        try:
+            version = self._registry.version(number)
+        except PassingError:
+            fetched = self.cache.matching(f"version-{number}-*", source)
+            found = [one for one in fetched if one.registered == self._registered]
+            if len(found) != 1:  # two: the model was deleted, and its name used again
+                raise
+            return found[0]
 
-        self._keep(place, fetch, {"run_id": version.run_id, "version": number})
-        return _kept(place, source)
+        def fill(folder: Path) -> dict[str, Any]:
+            known = self._known_of(version.run_id)
+            is_adapter = CONFIG in version.files  # else it is a whole model
+            self._registry.fetch(version, folder if is_adapter else folder / "model")
+            return {**known, "version": number, "registered": self._registered}
 
-    def kept(self, name: str, source: str) -> Adapter | None:
-        """Return what an earlier process fetched to the folder `name`, if it is still there."""
-        place = self._cache / name
-        return _kept(place, source) if place.is_dir() else None
+        return self.cache.fetch(f"version-{number}-{version.run_id}", source, fill)
 
     @cached_property
     def _registry(self) -> "Registry":
@@ -109,53 +110,25 @@ class AdapterFinder:
         return self.of_version(number, alias)
 
     def _of_run(self, run_id: str, source: str) -> Adapter:
-        from loraflow.tracking.fetch import fetch_trained  # noqa: PLC0415 - mlflow
+        def fill(folder: Path) -> dict[str, Any]:
+            from loraflow.tracking.fetch import fetch_trained  # noqa: PLC0415 - mlflow
 
-        place = self._cache / f"run-{run_id}"
-        if place.is_dir():
-            return _kept(place, source)
-
-        def fetch(folder: Path) -> None:
+            known = self._known_of(run_id)
             folder.mkdir()
             fetch_trained(self._tracking, run_id, out=folder)
+            return known
 
-        self._keep(place, fetch, {"run_id": run_id, "version": None})
-        return _kept(place, source)
+        return self.cache.fetch(f"run-{run_id}", source, fill)
 
-    def _keep(self, place: Path, fetch: Callable[[Path], None], facts: Mapping[str, Any]) -> None:
-        """Fetch an adapter and the config of its run; a folder that is there has both, whole."""
+    def _known_of(self, run_id: str) -> dict[str, Any]:
+        """Return what the run tells of its adapter: the config and the base of the training."""
         from loraflow.tracking.fetch import fetch_revision, fetch_settings  # noqa: PLC0415 - mlflow
 
-        scratch = place.with_name(f".fetching-{place.name}")
-        with locked(place.with_name(f".{place.name}.lock")):
-            if place.is_dir():  # fetched by another process while this one waited
-                return
-            shutil.rmtree(scratch, ignore_errors=True)  # what a killed process has left
-            about = {
-                **facts,
-                "settings": fetch_settings(self._tracking, facts["run_id"]),
-                "base_revision": fetch_revision(self._tracking, facts["run_id"]),
-            }
-            try:
-                scratch.mkdir()
-                fetch(scratch / "trained")
-                write_json(scratch / _ABOUT, about)
-                scratch.rename(place)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
-
-
-def kept_as(adapter: Adapter) -> str:
-    """Return the name of the folder that an adapter of MLflow was fetched to."""
-    if adapter.folder is None:
-        raise ValueError("the base alone is not fetched")
-    return adapter.folder.parent.name
-
-
-def _kept(place: Path, source: str) -> Adapter:
-    folder = place / "trained"
-    digest = digest_of(loaded_files(source, folder))
-    return Adapter(source, folder, digest, **read_json(place / _ABOUT))
+        return {
+            "run_id": run_id,
+            "settings": fetch_settings(self._tracking, run_id),
+            "base_revision": fetch_revision(self._tracking, run_id),
+        }
 
 
 def _in_folder(source: str) -> Adapter:

@@ -1,25 +1,27 @@
 """Follows the aliases of the model registry: when `champion` moves there, it moves here.
 
-What the aliases were is noted in a file, so that a server that starts while the registry is away
-serves what it served last.
+Whatever goes wrong, names stay as they are and the next look tries again.
 """
 
 import logging
-import os
 import threading
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from loraflow.errors import PassingError, UserError
-from loraflow.files import read_json, write_json
 from loraflow.serve.adapters.adapter import Adapter
-from loraflow.serve.adapters.find import ALIASES, AdapterFinder, kept_as
+from loraflow.serve.adapters.cache import kept_as
+from loraflow.serve.adapters.find import ALIASES, AdapterFinder
+from loraflow.serve.names.note import noted, read_note, write_note
 
 log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 2.0
+_LONGEST_PAUSE = 300.0  # seconds between two tries of a version that cannot be served
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Movable(Protocol):
     """Names that can be moved: of the engine here, or of another server."""
 
     def point(self, name: str, adapter: Adapter) -> None:
-        """Have `name` mean `adapter`."""
+        """Have `name` mean `adapter`; raise if that cannot be, and leave the name as it was."""
 
     def drop(self, name: str) -> None:
         """Have `name` mean nothing any more."""
@@ -44,17 +46,14 @@ class Movable(Protocol):
         """Do what is due now and then."""
 
 
-def noted(note: Path, finder: AdapterFinder) -> dict[str, Adapter]:
-    """Return what the aliases were when the registry last answered, as far as it is kept here."""
-    if not note.is_file():
-        return {}
-    try:
-        names = dict(read_json(note))
-    except (OSError, TypeError, ValueError) as error:
-        log.warning("%s cannot be read, so nothing is known of before: %s", note.name, error)
-        return {}
-    found = {alias: finder.kept(name, alias) for alias, name in names.items()}
-    return {alias: adapter for alias, adapter in found.items() if adapter is not None}
+@dataclass(frozen=True)
+class _Refusal:
+    """A version that could not be served as an alias."""
+
+    version: int
+    fault: str
+    pause: float  # seconds until it is tried again
+    until: float  # when that is, by time.monotonic()
 
 
 class Follower:
@@ -69,19 +68,21 @@ class Follower:
         self._note = note
         self._seconds = seconds
         self._followed: dict[str, Adapter] = {}
+        self._last: dict[str, Adapter] = {}  # what a server before this one followed
         self._noted: dict[str, Adapter] = {}
-        self._refused: dict[tuple[str, int], str] = {}  # why a version is not served as an alias
+        self._refused: dict[str, _Refusal] = {}  # by alias
+        self._faults: list[str] = []  # of the last look
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="registry", daemon=True)
-        self._faults: list[str] = []  # of the last look
         self.state = RegistryState(up=False, seen=0.0)
 
     def start(self) -> None:
         """Look once, then go on looking in the background."""
+        self._last = noted(self._note, self._finder.cache)
         self.look()
         if not self.state.up:
             log.warning("serving the aliases as they were when the registry last answered")
-            self._follow_note()
+            self._follow_last(ALIASES)
         self._thread.start()
 
     def close(self) -> None:
@@ -92,80 +93,105 @@ class Follower:
 
     def look(self) -> None:
         """Ask the registry, and follow what has moved; if it is away, all stays as it is."""
-        try:
-            aliases = self._finder.aliases()
-        except UserError as error:
-            if self.state.up or not self.state.fault:
-                log.warning("%s; names stay as they are", error)
-            self.state = RegistryState(False, self.state.seen, str(error))
+        error = _error_of(self._look)
+        if error is None:
             return
-        wanted = {alias: number for alias, number in aliases.items() if alias in ALIASES}
-        faults = self._follow(wanted)
+        if self.state.up or not self.state.fault:
+            log.warning("%s; names stay as they are", _words(error), exc_info=_unexpected(error))
+        self.state = RegistryState(False, self.state.seen, _words(error))
+
+    def _look(self) -> None:
+        aliases = self._finder.aliases()
+        faults = self._follow({alias: aliases[alias] for alias in ALIASES if alias in aliases})
         for fault in faults:
             if fault not in self._faults:
                 log.warning("%s", fault)
         self._faults = faults
         self.state = RegistryState(True, time.time(), "; ".join(faults))
-        self._names.tidy()
 
     def _follow(self, wanted: dict[str, int]) -> list[str]:
-        """Move names, and return why some could not be moved."""
+        """Move names, and return why some could not be moved, or what else went wrong."""
         faults = [self._move(alias, number) for alias, number in wanted.items()]
+        self._follow_last(alias for alias in wanted if alias not in self._followed)
+        self._last.clear()
         for alias in set(self._followed) - set(wanted):
             self._names.drop(alias)
             del self._followed[alias]
-        return list(filter(None, [*faults, self._write_note()]))
+        errors = map(_error_of, (self._write_note, self._names.tidy, self._prune))
+        return list(filter(None, [*faults, *map(_words, filter(None, errors))]))
 
     def _move(self, alias: str, number: int) -> str:
-        followed = self._followed.get(alias)
+        """Have an alias mean a version, and return why that could not be.
+
+        What may pass by itself is tried again at every look; anything else after pauses that grow,
+        since each try may fetch the files, and puts them on a model.
+        """
+        followed, refused = self._followed.get(alias), self._refused.get(alias)
         if followed is not None and followed.version == number:
             return ""
-        if (alias, number) in self._refused:
-            return self._refused[alias, number]
-        try:
-            self._point(alias, self._finder.of_version(number, alias))
-        except (PassingError, OSError) as error:  # such as a full disk
+        if refused is not None and refused.version == number and time.monotonic() < refused.until:
+            return refused.fault
+        error = _error_of(lambda: self._point(alias, self._finder.of_version(number, alias)))
+        if error is None:
+            self._refused.pop(alias, None)
+            return ""
+        if isinstance(error, PassingError):
             return f"{alias} stays as it was for now: {error}"
-        except UserError as error:
-            fault = f"{alias} stays as it was: version {number} cannot be served: {error}"
-            self._refused[alias, number] = fault
-            return fault
-        return ""
+        return self._refuse(alias, number, error)
 
-    def _follow_note(self) -> None:
-        for alias, adapter in noted(self._note, self._finder).items():
-            try:
-                self._point(alias, adapter)
-            except UserError as error:
-                log.warning("%s is not served: %s", alias, error)
+    def _refuse(self, alias: str, number: int, error: Exception) -> str:
+        """Try a version again only after a pause, twice as long as the one before."""
+        if bug := _unexpected(error):
+            log.warning("version %d cannot be served", number, exc_info=bug)
+        before, pause = self._refused.get(alias), self._seconds
+        if before is not None and before.version == number:
+            pause = min(2 * before.pause, _LONGEST_PAUSE)
+        fault = f"{alias} stays as it was: version {number} cannot be served: {_words(error)}"
+        self._refused[alias] = _Refusal(number, fault, pause, time.monotonic() + pause)
+        return fault
+
+    def _follow_last(self, aliases: Iterable[str]) -> None:
+        """Have aliases mean what they did before this server was started."""
+        for alias in aliases:
+            adapter = self._last.get(alias)
+            if adapter is not None:
+                error = _error_of(partial(self._point, alias, adapter))
+                if error is not None:
+                    log.warning("%s is not served: %s", alias, _words(error))
 
     def _point(self, alias: str, adapter: Adapter) -> None:
         self._names.point(alias, adapter)
         log.info("%s is %s now", alias, adapter.short)
         self._followed[alias] = adapter
 
-    def _write_note(self) -> str:
-        """Note what is followed, if that is new, and return why that could not be done.
+    def _write_note(self) -> None:
+        if self._followed != self._noted:
+            write_note(self._note, self._followed)
+            self._noted = dict(self._followed)
 
-        A kill half-way leaves the note before. Other servers may write the same one.
-        """
-        if self._followed == self._noted:
-            return ""
-        scratch = self._note.with_suffix(f".{os.getpid()}")
-        try:
-            self._note.parent.mkdir(parents=True, exist_ok=True)
-            write_json(scratch, {alias: kept_as(one) for alias, one in self._followed.items()})
-            os.replace(scratch, self._note)
-        except OSError as error:
-            return f"{self._note.name} is not written: {error}"
-        self._noted = dict(self._followed)
-        return ""
+    def _prune(self) -> None:
+        """Delete versions that were followed once, unless a note or another process has them."""
+        followed = map(kept_as, self._followed.values())
+        self._finder.cache.prune({*followed, *read_note(self._note).values()})
 
     def _run(self) -> None:
         while not self._ended.wait(self._seconds):
-            try:
-                self.look()
-            except Exception as error:  # the next look may do better, and there has to be one
-                if str(error) != self.state.fault:
-                    log.exception("the registry could not be followed; names stay as they are")
-                self.state = RegistryState(False, self.state.seen, str(error))
+            self.look()
+
+
+def _error_of(work: Callable[[], None]) -> Exception | None:
+    """Do something, and return what went wrong."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - the follower has to go on, and with other aliases
+        return error
+    return None
+
+
+def _unexpected(error: Exception) -> Exception | None:
+    """Return an error that may be a bug, so that its traceback belongs in the log."""
+    return None if isinstance(error, UserError | OSError) else error
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

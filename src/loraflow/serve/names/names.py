@@ -6,7 +6,7 @@ end by the old one, whoever asks afterwards gets the new one.
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from loraflow.data.records import Message
 from loraflow.data.template import Template
 from loraflow.errors import UserError, nearest
 from loraflow.model.tokenizer import stop_tokens
-from loraflow.serve.adapters.adapter import BASE, Adapter
+from loraflow.serve.adapters.adapter import BASE, Adapter, require_base
 from loraflow.serve.engine.engine import Engine
 
 DEFAULT = "default"
@@ -52,15 +52,11 @@ class Names:
         """Have `name` mean `adapter`, which is loaded first.
 
         Raises:
-            UserError: if it was trained on another base than is served; the name stays as it was.
+            UserError: if it does not belong on the base that is served; the name stays as it was.
         """
-        if adapter.base_revision not in (None, self._engine.base.revision):
-            raise UserError(
-                f"{adapter.source} was trained on another base model than is served; set model=... "
-                "to that of its training"
-            )
-        self._engine.load(adapter)
+        require_base(adapter, self._engine.base.revision)
         template = self._make_template(adapter)
+        self._engine.load(adapter)
         with self._lock:
             before = self._adapters.get(name)
             self._loaded.add(adapter.digest)
@@ -135,13 +131,7 @@ class Names:
     def _make_template(self, adapter: Adapter) -> Template:
         tokenizer = self._engine.tokenizer
         return Template(
-            _template_of(adapter.settings) or self._template,
+            adapter.template or self._template,
             tokenizer,
             stop_tokens(self._engine.base, tokenizer),
         )
-
-
-def _template_of(settings: Mapping[str, object] | None) -> TemplateConfig | None:
-    """Return the template of a training, from its config."""
-    section = (settings or {}).get("template")
-    return TemplateConfig(**section) if isinstance(section, Mapping) else None
