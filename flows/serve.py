@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from flows.command import run_safely
 from flows.console import speak_plainly
 from flows.exposure import require_password, shown_host
-from flows.serving import KEY, Sections, find_given, note_of, served_config
+from flows.serving import KEY, Sections, find_given, make_follower, served_config
 from flows.used_command import Used, read_used, used_words
 from loraflow.errors import UserError
 
@@ -52,7 +52,6 @@ def _open(used: Used[Sections]) -> Iterator["Serving"]:
     from loraflow.model.source import find_base
     from loraflow.serve.engine.engine import Engine
     from loraflow.serve.http.desk import Serving
-    from loraflow.serve.names.follow import Follower
     from loraflow.serve.names.names import Names
     from loraflow.serve.traffic.log import TrafficLog
 
@@ -62,15 +61,17 @@ def _open(used: Used[Sections]) -> Iterator["Serving"]:
     base = find_base(config.model, config.quantization)
     engine = Engine(base, answers_at_once=serve.answers_at_once, queue=serve.limits.queue)
     names = Names(engine, config.template)
-    follower = Follower(names, finder, note=note_of(serve), seconds=serve.poll_seconds)
+    follower = make_follower(serve, names, finder)
     log = TrafficLog(serve.folder / "log.db") if serve.log else None
     try:
         for name, adapter in given.items():
             names.point(name, adapter)
-        follower.start()
+        if follower is not None:
+            follower.start()
         yield Serving(serve, engine, names, follower, log, os.environ.get(KEY) or None)
     finally:
-        follower.close()
+        if follower is not None:
+            follower.close()
         engine.close()
         if log is not None:
             log.close()

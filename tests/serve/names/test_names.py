@@ -103,5 +103,5 @@ def test_a_template_of_another_shape_is_named_and_nothing_is_loaded(
     old = replace(adapter, settings={"template": {"name": "native", "chat_template": 3}})
     with pytest.raises(UserError, match=r"has template\.chat_template=3, which this version"):
         names.point("mine", old)
-    assert names._engine._bodies._loaded == {}
+    assert names._engine._passes.bodies._loaded == {}
     assert [named.name for named in names.listed()] == ["default", "base"]
