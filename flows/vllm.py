@@ -39,7 +39,7 @@ def _follow(used: Used[Sections]) -> None:
     from loraflow.serve.vllm.names import VllmNames
     from loraflow.serve.vllm.settings import write_settings
 
-    serve, key = used.sections.serve, os.environ.get(KEY)
+    serve, key = used.sections.serve, os.environ.get(KEY) or None
     require_password(serve.host, bool(key), f"set {KEY}", option="serve.host=")
     finder, given = find_given(used)
     champion = find_champion(serve, finder)
