@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 from flows.command import run_safely
 from flows.console import speak_plainly
 from flows.exposure import require_password, shown_host
-from flows.serving import KEY, Sections, find_given, make_follower, served_config
+from flows.serving import (
+    KEY,
+    Sections,
+    bound_waits_for_mlflow,
+    find_given,
+    make_follower,
+    served_config,
+)
 from flows.used_command import Used, read_used, used_words
 from loraflow.errors import UserError
 
@@ -25,8 +32,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Read the command line, load the base and its adapters, answer until told to end."""
     speak_plainly()
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")  # as it is asked again and again,
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # no single answer matters
+    bound_waits_for_mlflow()
     run_safely(_run)
 
 

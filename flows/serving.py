@@ -1,5 +1,6 @@
 """What both servers begin with: adapters by name, the config of their base, and who moves names."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,12 @@ class Sections:
     """What a server has beside the experiment's own sections."""
 
     serve: ServeConfig
+
+
+def bound_waits_for_mlflow() -> None:
+    """Wait for MLflow shortly: it is asked again and again, so no single answer matters."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
 
 def note_of(serve: ServeConfig) -> Path:
@@ -64,7 +71,7 @@ def find_champion(serve: ServeConfig, finder: "AdapterFinder") -> "Adapter | Non
     try:
         number = finder.aliases().get("champion")
         champion = None if number is None else finder.of_version(number, "champion")
-    except (UserError, OSError) as error:  # whoever follows the registry says so
+    except (OSError, ValueError) as error:  # UserErrors too; whoever follows the registry says so
         champion = noted(note_of(serve), finder.cache).get("champion")
         if champion is None and not isinstance(error, PassingError):
             raise

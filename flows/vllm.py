@@ -10,14 +10,23 @@ from dataclasses import replace
 
 from flows.command import run_safely
 from flows.console import speak_plainly
-from flows.exposure import require_password
-from flows.serving import KEY, Sections, find_champion, find_given, make_follower, served_config
+from flows.exposure import require_password, shown_host
+from flows.serving import (
+    KEY,
+    Sections,
+    bound_waits_for_mlflow,
+    find_champion,
+    find_given,
+    make_follower,
+    served_config,
+)
 from flows.used_command import Used, read_used, used_words
 
 
 def main() -> None:
     """Read the command line, write what vLLM needs, move its adapters until told to end."""
     speak_plainly()
+    bound_waits_for_mlflow()
     run_safely(_run)
 
 
@@ -50,7 +59,7 @@ def _follow(used: Used[Sections]) -> None:
     finder.cache.pin()  # what the config file names, since vLLM may be started again
     sys.stdout.write(f"{'VLLM_API_KEY=$' + KEY + ' ' if key else ''}{command}\n")
     sys.stdout.flush()
-    names = VllmNames(f"http://{serve.host}:{serve.port}", key, ground)
+    names = VllmNames(f"http://{shown_host(serve.host)}:{serve.port}", key, ground)
     follower = make_follower(serve, names, finder)
     if follower is None:
         sys.stderr.write(

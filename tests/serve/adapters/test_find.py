@@ -156,3 +156,16 @@ def test_pickled_weights_are_refused_by_name(
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"holds no adapter_config\.json"):
         finder(tracking, tmp_path).find(str(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize("damaged", ["about.json", "adapter_model.safetensors"])
+def test_what_a_power_cut_has_damaged_is_fetched_again(
+    tracking: TrackingConfig, tiny_base: BaseModel, tmp_path: Path, damaged: str
+) -> None:
+    night = log_run(tracking, tiny_base, tmp_path / "a", 1)
+    promote(Registry(tracking, "m"), night)
+    first = finder(tracking, tmp_path).find("champion")
+    assert first.folder is not None
+    file = next(first.folder.parent.rglob(damaged))
+    file.write_bytes(file.read_bytes()[:-10])
+    assert finder(tracking, tmp_path).find("champion") == first

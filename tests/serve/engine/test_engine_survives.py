@@ -15,6 +15,8 @@ from loraflow.errors import UserError
 from loraflow.model.source import BaseModel
 from loraflow.serve.adapters.adapter import BASE, CONFIG, WEIGHTS, Adapter
 from loraflow.serve.engine.engine import Engine
+from loraflow.serve.engine.memory import Memory
+from loraflow.serve.engine.stacked import StackedLora
 from loraflow.serve.engine.wish import Wish
 from tests.serve.asked import Asked
 from tests.serve.made_adapters import adapter_in, make_adapter
@@ -134,9 +136,54 @@ def test_an_adapter_that_came_went_and_came_again_answers_the_same(
     assert text(engine, one) == expected
 
 
-def test_a_token_that_the_model_lacks_ends_its_own_answer_alone(engine: Engine) -> None:
-    fine = Asked(engine, BASE, Wish([5, 6, 7], 200))
+def test_what_fails_a_pass_ends_alone_and_changes_no_other_answer(
+    engine: Engine, tiny_base: BaseModel, tmp_path: Path
+) -> None:
+    adapter = adapter_in(make_adapter(tiny_base, tmp_path / "a", 1))
+    engine.load(adapter)
+    long = Wish([5, 6, 7], 200)
+    undisturbed = Asked(engine, adapter, long).whole()
+    fine = Asked(engine, adapter, long)
     fine.next()
     assert Asked(engine, BASE, Wish([10**6], 4)).whole().finish == "failed"
-    assert fine.whole().finish in ("stop", "length")
-    assert Asked(engine, BASE, WISH).whole().finish in ("stop", "length")
+    answer = fine.whole()
+    assert (answer.text, answer.finish) == (undisturbed.text, undisturbed.finish)
+
+
+def test_adapters_that_were_stacked_half_way_answer_as_before(
+    engine: Engine, tiny_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (adapter_in(make_adapter(tiny_base, tmp_path / str(s), s)) for s in (1, 2))
+    for adapter in (one, two):
+        engine.load(adapter)
+    expected = [text(engine, one), text(engine, two)]
+    stack, calls = StackedLora.stack, []
+
+    def short_of_memory(layer: StackedLora, adapters: list[str]) -> None:
+        calls.append(adapters)
+        if len(calls) == 3:
+            raise RuntimeError("out of memory")
+        stack(layer, adapters)
+
+    monkeypatch.setattr(StackedLora, "stack", short_of_memory)
+    both = [Asked(engine, adapter, WISH) for adapter in (one, two)]
+    answers = [asked.whole() for asked in both]
+    assert len(calls) > 3
+    for answer, right in zip(answers, expected, strict=True):
+        assert answer.finish == "failed" or answer.text == right
+    assert [text(engine, one), text(engine, two)] == expected
+
+
+def test_without_memory_to_remember_answers_go_on(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wish = Wish(list(range(5, 50)), 4)
+    expected = Asked(engine, BASE, wish).whole().text
+
+    def no_copy(*_: Any) -> Memory:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(Memory, "beginning", no_copy)
+    for prompt in (wish.prompt, [*wish.prompt[::-1]]):
+        assert Asked(engine, BASE, Wish(prompt, 4)).whole().finish in ("stop", "length")
+    assert Asked(engine, BASE, wish).whole().text == expected

@@ -11,6 +11,7 @@ from loraflow.config import Config
 from loraflow.errors import UserError
 from loraflow.evaluate.journal import Journal
 from loraflow.evaluate.judge.base import Exchange, Game, Grade, Verdict
+from loraflow.evaluate.judge.local import NO_ROOM
 from loraflow.files import read_json
 from loraflow.plan.evaluation import who_judges
 from loraflow.serve.traffic.judging import judge_pairs
@@ -89,7 +90,13 @@ def test_a_call_that_is_refused_for_what_it_asks_is_a_failure_for_good(tmp_path:
 
 @pytest.mark.parametrize(
     ("reason", "passes"),
-    [("status 429: slow down", True), ("timed out", True), ("status 413: too large", False)],
+    [
+        ("status 429: slow down", True),
+        ("status 402: no balance", True),
+        ("timed out", True),
+        ("status 413: too large", False),
+        (NO_ROOM, False),
+    ],
 )
 def test_only_what_may_pass_stops_a_report(reason: str, passes: bool, tmp_path: Path) -> None:
     def ask() -> None:

@@ -24,7 +24,7 @@ Reading = Literal["rating", "information"]
 
 _VERSION = 2  # raise it when a reading changes
 _EQUAL = 1e-4  # raw values so close are a tie: batches of other shapes round otherwise
-_TOO_LONG = "the answer leaves no room for its question in the judge's window"
+NO_ROOM = "the answer leaves no room for its question in the judge's window"
 
 
 class _Reader(Protocol):
@@ -173,7 +173,7 @@ class LocalJudge:
     def _grade(self, asked: Asked, raw: float | None) -> Grade:
         prompt = self._chat.text(asked.context)
         if raw is None:
-            return Grade(None, None, "call", _TOO_LONG, prompt)
+            return Grade(None, None, "call", NO_ROOM, prompt)
         rating = self._scale.rating(raw) if self._reading == "information" and self._scale else raw
         return Grade(rating, raw, prompt=prompt)
 
@@ -183,7 +183,7 @@ class LocalJudge:
         (asked, raw_a), (_, raw_b) = first, second
         prompt = self._chat.text(asked.context)
         if raw_a is None or raw_b is None:
-            return Verdict(None, "call", _TOO_LONG, prompt)
+            return Verdict(None, "call", NO_ROOM, prompt)
         values = f"a: {raw_a:.4f}, b: {raw_b:.4f}"
         if math.isclose(raw_a, raw_b, rel_tol=1e-6, abs_tol=_EQUAL):
             return Verdict("tie", "", values, prompt)

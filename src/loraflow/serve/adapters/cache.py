@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from loraflow.disk import flush_folder
+from loraflow.errors import UserError
 from loraflow.files import read_json, write_json
 from loraflow.lock import locked, locked_if_free, share
 from loraflow.serve.adapters.adapter import Adapter, digest_of, loaded_files
@@ -48,8 +50,10 @@ class AdapterCache:
         self._hold(name)
         place = self._root / name
         with locked(self._root / f".{name}.lock"):
+            if place.is_dir() and not _is_whole(place, source):  # as after a power cut
+                shutil.rmtree(place)
             if not place.is_dir():  # nor fetched by another process while this one waited
-                self._fill(place, fill)
+                self._fill(place, source, fill)
         return _read(place, source)
 
     def pin(self) -> None:
@@ -75,13 +79,15 @@ class AdapterCache:
     def _partial(self, name: str) -> Path:
         return self._root / f"{_PARTIAL}{name}"
 
-    def _fill(self, place: Path, fill: Fill) -> None:
+    def _fill(self, place: Path, source: str, fill: Fill) -> None:
         partial = self._partial(place.name)
         shutil.rmtree(partial, ignore_errors=True)  # what a killed process has left
         try:
             partial.mkdir()
             about = fill(partial / _TRAINED)
-            write_json(partial / _ABOUT, about)
+            digest = digest_of(loaded_files(source, partial / _TRAINED))
+            write_json(partial / _ABOUT, {**about, "digest": digest})
+            flush_folder(partial)
             partial.rename(place)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -107,7 +113,18 @@ def kept_as(adapter: Adapter) -> str:
 def _read(place: Path, source: str) -> Adapter:
     folder = place / _TRAINED
     digest = digest_of(loaded_files(source, folder))
-    return Adapter(source, folder, digest, **read_json(place / _ABOUT))
+    about = dict(read_json(place / _ABOUT))
+    if about.pop("digest") != digest:
+        raise UserError(f"{source}: what was fetched of it is damaged; delete {place}")
+    return Adapter(source, folder, digest, **about)
+
+
+def _is_whole(place: Path, source: str) -> bool:
+    try:
+        _read(place, source)
+    except (OSError, LookupError, TypeError, ValueError):
+        return False
+    return True
 
 
 def _release(held: Mapping[str, int]) -> None:

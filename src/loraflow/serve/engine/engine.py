@@ -174,9 +174,8 @@ class Engine:
 
     def _pass(self) -> None:
         """Let every answer go on, and take off those that have ended."""
-        ended = self._passes.run(self._active)
-        with self._changed:
-            for writing in ended:
+        for writing in self._passes.run([*self._active]):
+            with self._changed:
                 self._active.remove(writing)
 
     def _end_all(self) -> None:

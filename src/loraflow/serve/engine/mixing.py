@@ -56,9 +56,10 @@ class Mixing:
         nobodys = rows_of(sum(counts)) - sum(counts)
         self._rows = Rows(list(chain.from_iterable(map(repeat, [*names, ""], [*counts, nobodys]))))
         if not self._rows.adapters <= self._stacked:
-            self._stacked = self._rows.adapters
+            self._stacked = frozenset()  # should it fail half-way
             for layer in filter(None, self._layers.values()):
-                layer.stack(sorted(self._stacked))
+                layer.stack(sorted(self._rows.adapters))
+            self._stacked = self._rows.adapters
         return run_pass(self._causal_lm, segments)
 
     def _take_over(self, layer: LoraLayer) -> StackedLora | None:

@@ -1,7 +1,7 @@
 """What the model does for the answers in the making: passes over what is new to each of them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from torch import Tensor
@@ -33,10 +33,9 @@ class Passes:
         self._stop = stop
         self._remembered = Remembered()
 
-    def run(self, writings: Sequence[Writing]) -> list[Writing]:
-        """Let each answer go on by a pass, and return those that have ended."""
+    def run(self, writings: Sequence[Writing]) -> Iterator[Writing]:
+        """Let each answer go on by a pass, and yield those that have ended, as they do."""
         room = _PASS_TOKENS
-        ended: list[Writing] = []
         for _, group in groupby(sorted(writings, key=self._body_id), self._body_id):
             parts = []
             for writing in group:
@@ -45,8 +44,7 @@ class Passes:
                 if part:
                     parts.append((writing, part))
             if parts:
-                ended += self._run_parts(parts)
-        return ended
+                yield from self._run_parts(parts)
 
     def unload(self, digest: str) -> None:
         """Detach an adapter, and forget what was read with it."""
@@ -59,23 +57,32 @@ class Passes:
     def _part(self, writing: Writing, room: int) -> list[int]:
         """Return the next tokens that the model reads of an answer; of a prompt, `room` at most."""
         if writing.memory is None:
-            prompt, most = writing.wish.prompt, writing.most
-            writing.memory = self._remembered.begin(writing.digest, prompt, most)
-            writing.memory = writing.memory or Memory(self._layers, most)
+            writing.memory = self._remembered_of(writing) or Memory(self._layers, writing.most)
         unread = writing.unread
         return unread if len(unread) == 1 else unread[: max(room, 0)]
 
-    def _run_parts(self, parts: list[_Part]) -> list[Writing]:
+    def _remembered_of(self, writing: Writing) -> Memory | None:
+        """Return what is remembered of a prompt, if there is memory for a copy of it."""
+        try:
+            return self._remembered.begin(writing.digest, writing.wish.prompt, writing.most)
+        except RuntimeError as error:
+            log.warning("a prompt is read anew: %s", error)
+            return None
+
+    def _run_parts(self, parts: list[_Part]) -> Iterator[Writing]:
         """Run a pass; of one that fails, each answer alone: what then fails is to blame."""
         logits = self._logits(parts)
         if logits is not None:
-            rows = zip(parts, logits, strict=True)
-            return [writing for (writing, _), row in rows if self._is_over(writing, row)]
-        if len(parts) > 1:
-            return [writing for part in parts for writing in self._run_parts([part])]
-        [(writing, _)] = parts
-        writing.give_up("failed")
-        return [writing]
+            for (writing, _), row in zip(parts, logits, strict=True):
+                if self._is_over(writing, row):
+                    yield writing
+        elif len(parts) > 1:
+            for part in parts:
+                yield from self._run_parts([part])
+        else:
+            [(writing, _)] = parts
+            writing.give_up("failed")
+            yield writing
 
     def _logits(self, parts: list[_Part]) -> Tensor | None:
         """Return the logits behind each part; None if the pass failed, and no memory has grown."""
@@ -85,8 +92,11 @@ class Passes:
         try:
             with self._threads.of(sum(len(part) for _, part in parts)):
                 return self.bodies.body(digests[0]).run(segments, names)
-        except Exception:
-            log.exception("a pass over %d answers failed", len(parts))
+        except Exception as error:
+            if len(parts) == 1:
+                log.exception("an answer failed; it ends here")
+            else:
+                log.warning("a pass over %d answers failed, each goes alone: %s", len(parts), error)
             return None
 
     def _is_over(self, writing: Writing, logits: Tensor) -> bool:
@@ -99,10 +109,17 @@ class Passes:
             log.exception("an answer failed; it ends here")
             writing.give_up("failed")
             return True
-        if is_over and writing.memory is not None:
-            tokens = [*writing.wish.prompt, *writing.tokens]
-            self._remembered.keep(writing.digest, tokens, writing.memory)
+        if is_over:
+            self._remember(writing)
         return is_over
+
+    def _remember(self, writing: Writing) -> None:
+        tokens = [*writing.wish.prompt, *writing.tokens]
+        assert writing.memory is not None  # it was written from one
+        try:
+            self._remembered.keep(writing.digest, tokens, writing.memory)
+        except RuntimeError as error:  # no memory for a copy
+            log.warning("an answer is not remembered: %s", error)
 
     def _try(self, causal_lm: CausalLM, sizes: list[int]) -> Tensor:
         segments = [Segment(Memory(self._layers, size), [0] * size) for size in sizes]

@@ -52,10 +52,10 @@ class StackedLora:
         """Stack those of `adapters` that this layer has."""
         layer = self._layer
         has = [name for name in adapters if name in layer.lora_A]
-        self._layout = tuple((name, layer.r[name], layer.scaling[name]) for name in has)
         if has:
             self._a = torch.cat([layer.lora_A[name].weight for name in has])
             self._b = torch.cat([layer.lora_B[name].weight for name in has], dim=1)
+        self._layout = tuple((name, layer.r[name], layer.scaling[name]) for name in has)
 
     def _add(self, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         rows = self._rows()

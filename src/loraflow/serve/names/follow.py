@@ -6,7 +6,7 @@ Whatever goes wrong, names stay as they are and the next look tries again.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -71,6 +71,7 @@ class Follower:
         self._last: dict[str, Adapter] = {}  # what a server before this one followed
         self._noted: dict[str, Adapter] = {}
         self._refused: dict[str, _Refusal] = {}  # by alias
+        self._waits = False  # for what may pass: nothing is deleted that it may need
         self._faults: list[str] = []  # of the last look
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="registry", daemon=True)
@@ -82,7 +83,6 @@ class Follower:
         self.look()
         if not self.state.up:
             log.warning("serving the aliases as they were when the registry last answered")
-            self._follow_last(ALIASES)
         self._thread.start()
 
     def close(self) -> None:
@@ -99,21 +99,28 @@ class Follower:
         if self.state.up or not self.state.fault:
             log.warning("%s; names stay as they are", _words(error), exc_info=_unexpected(error))
         self.state = RegistryState(False, self.state.seen, _words(error))
+        self._tell(self._follow_last())
 
     def _look(self) -> None:
         aliases = self._finder.aliases()
         faults = self._follow({alias: aliases[alias] for alias in ALIASES if alias in aliases})
+        self._tell(faults)
+        self.state = RegistryState(True, time.time(), "; ".join(faults))
+
+    def _tell(self, faults: list[str]) -> None:
+        """Log what was not so at the look before."""
         for fault in faults:
             if fault not in self._faults:
                 log.warning("%s", fault)
         self._faults = faults
-        self.state = RegistryState(True, time.time(), "; ".join(faults))
 
     def _follow(self, wanted: dict[str, int]) -> list[str]:
         """Move names, and return why some could not be moved, or what else went wrong."""
+        self._waits = False
         faults = [self._move(alias, number) for alias, number in wanted.items()]
-        self._follow_last(alias for alias in wanted if alias not in self._followed)
-        self._last.clear()
+        left = {alias: one for alias, one in self._last.items() if alias in wanted}
+        self._last = {alias: one for alias, one in left.items() if alias not in self._followed}
+        faults += self._follow_last()
         for alias in set(self._followed) - set(wanted):
             self._names.drop(alias)
             del self._followed[alias]
@@ -136,6 +143,7 @@ class Follower:
             self._refused.pop(alias, None)
             return ""
         if isinstance(error, PassingError):
+            self._waits = True
             return f"{alias} stays as it was for now: {error}"
         return self._refuse(alias, number, error)
 
@@ -150,14 +158,16 @@ class Follower:
         self._refused[alias] = _Refusal(number, fault, pause, time.monotonic() + pause)
         return fault
 
-    def _follow_last(self, aliases: Iterable[str]) -> None:
-        """Have aliases mean what they did before this server was started."""
-        for alias in aliases:
-            adapter = self._last.get(alias)
-            if adapter is not None:
-                error = _error_of(partial(self._point, alias, adapter))
-                if error is not None:
-                    log.warning("%s is not served: %s", alias, _words(error))
+    def _follow_last(self) -> list[str]:
+        """Have aliases mean what they did before this server was started; return what fails."""
+        faults = []
+        for alias, adapter in [*self._last.items()]:
+            error = _error_of(partial(self._point, alias, adapter))
+            if not isinstance(error, PassingError):
+                del self._last[alias]
+            if error is not None:
+                faults.append(f"{alias} is not served: {_words(error)}")
+        return faults
 
     def _point(self, alias: str, adapter: Adapter) -> None:
         self._names.point(alias, adapter)
@@ -171,6 +181,8 @@ class Follower:
 
     def _prune(self) -> None:
         """Delete versions that were followed once, unless a note or another process has them."""
+        if self._waits:
+            return
         followed = map(kept_as, self._followed.values())
         self._finder.cache.prune({*followed, *read_note(self._note).values()})
 

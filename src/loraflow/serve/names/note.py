@@ -12,7 +12,7 @@ from loraflow.serve.adapters.cache import AdapterCache, kept_as
 
 log = logging.getLogger(__name__)
 
-_FAULTS = (OSError, TypeError, ValueError)  # of a file, or a folder, that is damaged
+_FAULTS = (OSError, LookupError, TypeError, ValueError)  # of a file, or a folder, that is damaged
 
 
 def noted(note: Path, cache: AdapterCache) -> dict[str, Adapter]:

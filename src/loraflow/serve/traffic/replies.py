@@ -9,8 +9,9 @@ from typing import Any
 
 from loraflow.errors import UserError
 from loraflow.evaluate.journal import Journal
+from loraflow.evaluate.judge.local import NO_ROOM
 
-_REFUSED = re.compile(r"status 4(?!08|09|29)")  # in an endpoint's words: the same call, ever again
+_REFUSED = re.compile(rf"status 4(00|13|22)\b|{re.escape(NO_ROOM)}")  # for what is asked, so again
 
 
 @contextmanager
