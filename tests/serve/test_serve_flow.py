@@ -167,8 +167,8 @@ def test_without_a_champion_and_with_an_empty_key_the_base_answers_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LORAFLOW_API_KEY", "")
-    with serving(tmp_path, live_tracking) as server:
-        assert "m has no champion, so the base alone answers" in server.said
+    with serving(tmp_path, live_tracking, "serve.registered=none_yet") as server:
+        assert "none_yet has no champion, so the base alone answers" in server.said
         assert server.ask("default", max_tokens=4).status_code == 200
         strange = httpx.get(f"{server.url}/v1/models", headers={"host": "rebound.example"})
         assert strange.status_code == 403
