@@ -80,7 +80,8 @@ def initialise_prefix(model: Any) -> None:
     config = model.peft_config[_ADAPTER]
     words = torch.randint(model.config.get_text_config().vocab_size, (1, config.num_virtual_tokens))
     with torch.no_grad():
-        cache = model.get_base_model()(words.to(model.device), use_cache=True).past_key_values
+        decoder = model.get_base_model().base_model  # a head in float32 would not take half
+        cache = decoder(words.to(model.device), use_cache=True).past_key_values
     initialize_kv_prefix_from_past_key_values(model, past_key_values=cache)
 
 
@@ -151,7 +152,7 @@ def _directions(model: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor,
     training = model.training
     model.eval()
     with torch.no_grad():
-        model(**batch)
+        model.get_base_model().base_model(**batch)  # no head: one in float32 would not take half
     model.train(training)
     for handle in handles:
         handle.remove()
