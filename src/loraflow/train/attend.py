@@ -1,7 +1,7 @@
 """Causal attention of one sequence: torch's fused kernel, or plain products where they are faster.
 
-On a CPU that multiplies bfloat16 the fused kernel is slow, above all on its way back: for 9 heads
-of 64 and 90 tokens 1.6 ms against 0.3 ms of plain products, for 500 tokens 29 against 9.
+On a CPU that multiplies bfloat16 the fused kernel is slow on its way back. There and back, with 9
+heads of 64: 1.6 ms against 1.3 ms of plain products for 90 tokens, 14 against 5.9 for 500.
 """
 
 import math
