@@ -156,9 +156,9 @@ def _show_exported(found: "Exported") -> None:
         f"{found.pairs:,} preference pairs    {found.pairs_file}",
         f"{found.up:,} good and {found.down:,} bad answers    {found.kto_file}",
         *(f"* left out: {count:,} ({reason})" for reason, count in found.left_out.items()),
-        "",
-        f'make run ARGS="train=preference data=file data.path={found.pairs_file}"',
     ]
+    if found.pairs:
+        lines += ["", f'make run ARGS="train=preference data=file data.path={found.pairs_file}"']
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
