@@ -70,6 +70,11 @@ class Api:
         self.url = url
         self._server = server
 
+    @property
+    def is_own(self) -> bool:
+        """Tell whether the server was started by this process, a moment ago."""
+        return self._server is not None
+
     def wait(self) -> str:
         """Return the address as soon as the server answers.
 

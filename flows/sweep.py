@@ -13,6 +13,7 @@ from flows.reaper import name_process
 from flows.runners import require_ready
 from flows.server import prefect_api
 from flows.sweep_command import command_words, read_request
+from flows.trial import warm_base
 from loraflow.preflight import check_machine
 
 
@@ -64,6 +65,8 @@ def _run() -> None:
         request = read_request(words)
         check_machine(request.config)
         connect(request.config.tracking)  # a new database is made while Prefect's server starts
+        if api.is_own:
+            warm_base()  # and its trials' libraries are imported
         with api.connected():
             sweep(f"{request.config.model.name} {request.sweep.name}", words)
 
