@@ -171,13 +171,22 @@ def _note_failure(notes: Notes, trial: Trial, error: Exception) -> None:
 def warm_base() -> "ModelLender":
     """Return this process's lender, whose base outlives a trial: the next one need not load it.
 
-    The first call imports what trials need. That is some 800,000 objects which stay; from then on
-    the garbage collector passes over them, before each stage and at the end.
+    The first call imports what trials need.
     """
+    _import_libraries()
     from loraflow.model.lend import ModelLender
 
+    return ModelLender()
+
+
+def _import_libraries() -> None:
+    """Import what trials need, out of the garbage collector's sight.
+
+    These are some 800,000 objects that stay. It would go over them while they become more, which
+    takes a third of the time, before each stage, and at the end.
+    """
+    gc.disable()
     for name in _LIBRARIES:
         import_module(name)
-    gc.collect()
     gc.freeze()
-    return ModelLender()
+    gc.enable()
