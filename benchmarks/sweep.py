@@ -1,7 +1,8 @@
 """A search of 12 trainings in one command, against 12 separate runs of plain libraries.
 
-python -m benchmarks.sweep                      # all of both; two hours on two cores
+python -m benchmarks.sweep                      # all of both; an hour on two cores
 python -m benchmarks.sweep --plain-trials 3     # the plain total is projected from three runs
+python -m benchmarks.sweep --plain-trials 0 --pruning null   # what a sweep costs beside its trials
 
 The question is which r is enough, each r with the best of several learning rates. A plain run is a
 process of its own that prepares the data, loads the base in 4 bits, trains with TRL's SFTTrainer
@@ -16,11 +17,14 @@ import argparse
 import json
 import statistics
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 
 from benchmarks.sweep_sides import BASE, Items, Side, Trial, have_base, run_loraflow, run_plain
+
+OURS, PLAIN = "loraflow, one sweep", "plain, separate runs"
 
 
 def main() -> None:
@@ -37,29 +41,32 @@ def main() -> None:
     cores, words = psutil.cpu_count(logical=False), _words(options)
     _say(f"{cores} cores, {len(trials)} trials: {' '.join(words)}")
     have_base(words)
-    ours = run_loraflow(options.ranks, options.rates, words)
-    _note(f"loraflow: {ours.wall:.0f} s")
-    count = min(options.plain_trials, len(trials))
-    spread = [trials[at * len(trials) // count] for at in range(count)]
-    plain = run_plain(spread, len(trials), words)
-    _report(ours, plain, is_whole=count == len(trials))
+    sides = {OURS: run_loraflow(options.ranks, options.rates, words, options.pruning)}
+    _note(f"loraflow: {sides[OURS].wall:.0f} s")
+    if count := min(options.plain_trials, len(trials)):
+        spread = [trials[at * len(trials) // count] for at in range(count)]
+        sides[PLAIN] = run_plain(spread, len(trials), words)
+    _report(sides, is_whole=count == len(trials))
 
 
-def _report(ours: Side, plain: Side, *, is_whole: bool) -> None:
+def _report(sides: Mapping[str, Side], *, is_whole: bool) -> None:
+    ours, plain = sides[OURS], sides.get(PLAIN)
     _say("\n| | whole, s | full trials | one of them, s: median (least to most) | smallest r |")
     _say("|---|---:|---:|---:|---|")
-    for name, side in {"plain, separate runs": plain, "loraflow, one sweep": ours}.items():
+    for name, side in sides.items():
         shown = (
             f"{statistics.median(side.trials):.0f} "
             f"({min(side.trials):.0f} to {max(side.trials):.0f})"
         )
         found = _recommended(side.items) if side is ours or is_whole else "not all were run"
         _say(f"| {name} | {side.wall:.0f} | {len(side.trials)} | {shown} | {found} |")
-    _say(f"\nplain / loraflow: {plain.wall / ours.wall:.2f}")
     _say(
-        f"loraflow / its own training and evaluation, {ours.worked:.0f} s: "
-        f"{ours.wall / ours.worked:.2f}"
+        f"\nloraflow / its own training and evaluation, {ours.worked:.0f} s: "
+        f"{ours.wall / ours.worked:.3f}"
     )
+    if plain is None:
+        return
+    _say(f"plain / loraflow: {plain.wall / ours.wall:.2f}")
     if not is_whole:
         _say(f"The plain total is projected from {len(plain.trials)} of its runs.")
 
@@ -104,7 +111,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--batch", type=int, default=8, help="rows of a step")
     parser.add_argument("--new", type=int, default=32, help="tokens after which answers are cut")
-    parser.add_argument("--plain-trials", type=int, default=12, help="of the plain side")
+    parser.add_argument("--plain-trials", type=int, default=12, help="of the plain side; 0: none")
+    parser.add_argument("--pruning", default="halving", help="of loraflow's side; null: none")
     parser.add_argument("--override", action="append", default=[], help="KEY=VALUE of conf/")
     for hidden in ("--one", "--folder", "--result"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)

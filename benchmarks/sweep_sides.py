@@ -45,7 +45,9 @@ def have_base(words: Sequence[str]) -> None:
     find_base(config.model, config.quantization)
 
 
-def run_loraflow(ranks: Sequence[int], rates: Sequence[float], words: Sequence[str]) -> Side:
+def run_loraflow(
+    ranks: Sequence[int], rates: Sequence[float], words: Sequence[str], pruning: str
+) -> Side:
     """Run `make sweep` from nothing: an empty store, an empty MLflow, an empty Prefect."""
     with tempfile.TemporaryDirectory() as scratch:
         words = [
@@ -53,7 +55,7 @@ def run_loraflow(ranks: Sequence[int], rates: Sequence[float], words: Sequence[s
             "sweep=default",
             f"sweep.space={{adapter.r: {list(ranks)}}}",
             f"sweep.search.tune={{train.learning_rate: {list(rates)}}}",
-            "sweep.search.pruning=halving",
+            f"sweep.search.pruning={pruning}",
             f"sweep.search.storage=sqlite:///{scratch}/sweeps.db",
             "sweep.seeds=[0]",
             "adapter.target_modules=attention",
