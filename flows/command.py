@@ -1,5 +1,6 @@
 """The command line of every flow: Hydra composes, `loraflow.check` judges, errors are short."""
 
+import gc
 import os
 import re
 import sys
@@ -45,6 +46,8 @@ def run_safely(body: Callable[[], None]) -> None:
         _fail(str(error))
     except KeyboardInterrupt:
         sys.exit("\nstopped; the same command goes on after the last finished stage")
+    finally:
+        gc.freeze()  # else the interpreter's end goes over all libraries' objects, for seconds
 
 
 def shows_help(text: str | None) -> bool:
