@@ -5,7 +5,8 @@ import pytest
 
 from loraflow.compare.arms import compare_arms
 from loraflow.compare.recommend import recommend
-from loraflow.compare.statistics import Array
+from loraflow.compare.statistics import Array, ratio, weighted
+from loraflow.compare.variance import estimate_noise
 from tests.compare.test_arms import as_items, compared, few_draws, noisy, simulated
 
 __all__ = ["few_draws"]
@@ -24,6 +25,26 @@ def test_of_many_arms_that_lose_the_margin_one_is_seldom_called_enough(worse: in
         found = recommend(compared(arms, 0.05), SIZES)
         wrong += found.kind == "enough" and found.arm != f"r={2**worse}"
     assert wrong / trials <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / trials)
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_the_gain_over_the_base_model_is_in_its_interval_95_times_in_100() -> None:
+    """With the noise of seeds, which the base has not, it would be 99 times and the gain missed."""
+    draw = np.random.default_rng(11)
+    held, trials, items = 0, 300, 60
+    for _ in range(trials):
+        shared = draw.normal(0.5, 0.15, items)
+        of_seeds = draw.normal(0, 0.05, (7, 2, 1))
+        trained = shared + of_seeds + draw.normal(0, 0.1, (7, 1, items))
+        trained = trained + draw.normal(0, 0.1, trained.shape)
+        base = shared + draw.normal(0, 0.1, items)
+        sums = [[weighted(list(one)) for one in ones] for ones in ([base], *trained)]
+        noise = estimate_noise(sums, ratio, seedless=[0])
+        gaps = trained.mean(axis=(1, 2)) - base.mean()
+        held += sum(
+            abs(gap) <= noise.of_difference(0, arm).reach() for arm, gap in enumerate(gaps, 1)
+        )
+    assert 0.93 <= held / trials / 7 <= 0.97
 
 
 def test_one_item_is_no_comparison() -> None:

@@ -89,6 +89,36 @@ def test_seeds_that_differ_widen_intervals_and_one_seed_is_said_to_know_nothing_
     assert compared(arms[:, :1]).seed_deviation is None
 
 
+def test_the_base_model_has_no_noise_of_seeds() -> None:
+    arms = noisy(3, 2, 100)
+    arms[:, 1] += 0.2
+    items = as_items(arms)
+    items["base model"] = items.pop("r=1")[:1]
+    names = list(items)
+    trained, base = names.index("r=4"), names.index("base model")
+    sums = [[weighted([item["rougeL"] for item in one]) for one in ones] for ones in items.values()]
+    noise = estimate_noise(sums, ratio, seedless=[base])
+    assert noise.of_arm(base).seeds == 0
+    assert noise.of_difference(base, trained).seeds == pytest.approx(noise.of_arm(trained).seeds)
+    as_trained, as_it_is = (
+        compare_arms(items, "rougeL", margin=0.1, seedless=ones).arms["base model"].value
+        for ones in ([], ["base model"])
+    )
+    assert as_it_is.high - as_it_is.low < (as_trained.high - as_trained.low) / 2
+
+
+def test_what_is_seen_is_corrected_for_the_pairs_that_are_still_open() -> None:
+    alike = noisy(6, 1, 100)
+    alone = compared(alike[:2])
+    (gap,) = alone.gaps.values()
+    reach = gap.difference.high - gap.difference.mean
+    assert gap.detectable == pytest.approx(reach * (1.984 + 0.845) / 1.984, rel=1e-2)
+    together = compared(alike).gaps["r=1" if "r=1" in compared(alike).gaps else "r=2"]
+    reach = together.difference.high - together.difference.mean
+    of_15_pairs = 3.0  # t of 99 degrees at 0.05 / 15
+    assert together.detectable == pytest.approx(reach * (of_15_pairs + 0.845) / 1.984, rel=1e-2)
+
+
 def test_all_answers_right_is_no_proof() -> None:
     found = compared(np.ones((2, 2, 30)), metric="accuracy")
     (gap,) = found.gaps.values()

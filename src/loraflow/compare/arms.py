@@ -1,6 +1,6 @@
 """Many arms on the same items, each trained with several seeds: which is best, how surely."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -34,7 +34,7 @@ class Gap:
     difference: Difference  # arm minus best, in the metric's units
     p: float  # two-sided
     p_holm: float  # after Holm's correction over all pairs of arms
-    detectable: float  # smallest true difference that is found with a probability of 80%
+    detectable: float  # smallest true difference that is found, so corrected, in 80 of 100 cases
     verdict: Verdict
     spread: Spread
 
@@ -53,9 +53,15 @@ class Comparison:
 
 
 def compare_arms(
-    arms: Mapping[str, Sequence[Sequence[Item]]], metric: str, *, margin: float
+    arms: Mapping[str, Sequence[Sequence[Item]]],
+    metric: str,
+    *,
+    margin: float,
+    seedless: Collection[str] = (),
 ) -> Comparison:
     """Compare arms, each a list of items for every seed, by a metric.
+
+    `seedless` names arms that would be the same with any seed, such as the base model.
 
     Holm's correction (1979) runs over all pairs, though only those with the best are shown: the
     best was picked by looking at the same numbers, so every pair had its chance to be shown.
@@ -71,7 +77,12 @@ def compare_arms(
     if measure.larger_is_better is None:
         raise ValueError(f"{metric} describes answers and does not rank them")
     columns = _columns(arms, measure)
-    noise = estimate_noise(columns, measure.value, are_shares=measure.is_share)
+    noise = estimate_noise(
+        columns,
+        measure.value,
+        are_shares=measure.is_share,
+        seedless=[place for place, name in enumerate(arms) if name in seedless],
+    )
     seeds = [[float(measure.value(sums.sum(axis=0))) for sums in ones] for ones in columns]
     means = np.array([np.mean(ones) for ones in seeds])
     if not np.isfinite(means).all():
@@ -135,6 +146,7 @@ def _gaps(means: Array, noise: Noise, best: int, margin: float) -> dict[int, Gap
         _p(means[one] - means[other], noise.of_difference(one, other)) for one, other in pairs
     ]
     corrected = dict(zip(pairs, zip(values, holm(values), strict=True), strict=True))
+    still_open = sum(p_holm >= LEVEL for _, p_holm in corrected.values())
     others = [arm for arm in range(len(means)) if arm != best]
     spreads = [noise.of_difference(arm, best) for arm in others]
     gaps = [float(means[arm] - means[best]) for arm in others]
@@ -149,7 +161,7 @@ def _gaps(means: Array, noise: Noise, best: int, margin: float) -> dict[int, Gap
             Difference(gap, gap - reach, gap + reach),
             p,
             p_holm,
-            _detectable(spread),
+            _detectable(spread, LEVEL / max(1, still_open)),
             _verdict(is_worse=p_holm < LEVEL, is_within=p_beyond < LEVEL),
             spread,
         )
@@ -169,8 +181,9 @@ def _p_beyond(loss: float, spread: Spread, margin: float) -> float:
     return float(stats.t.sf((margin - loss) / spread.error, spread.degrees))
 
 
-def _detectable(spread: Spread) -> float:
-    quantiles = stats.t.ppf([1 - LEVEL / 2, POWER], spread.degrees)
+def _detectable(spread: Spread, level: float) -> float:
+    """Return what a test at `level` finds: that of the next pair in Holm's order."""
+    quantiles = stats.t.ppf([1 - level / 2, POWER], spread.degrees)
     return float(quantiles.sum()) * spread.error
 
 

@@ -8,10 +8,11 @@ much arms differ between seeds. What is left is in both, and must count once. So
     variance of a difference = (items - what is left) + what is seen between seeds, left included,
 
 each divided by its number of seeds. The variance between seeds is pooled over arms, since two or
-three seeds of one say little.
+three seeds of one say little. An arm in which no seed plays a part, such as the base model, has
+none of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +49,7 @@ class Noise:
     covariance: Array  # (arms, arms), of the arms' means over seeds under other items
     between: float  # variance between seeds as it is seen, pooled
     answers: float  # of one seed, the part of it that other items would change
-    seeds: tuple[int, ...]  # of each arm
+    shares: tuple[float, ...]  # of `between` in an arm's mean: 1 / seeds, or 0 if none plays a part
     seed_degrees: int  # 0: no arm has two seeds, and nothing is known of them
 
     @property
@@ -59,13 +60,13 @@ class Noise:
 
     def of_arm(self, arm: int) -> Spread:
         """Return the noise of an arm's own number."""
-        return self._spread(float(self.covariance[arm, arm]), 1 / self.seeds[arm])
+        return self._spread(float(self.covariance[arm, arm]), self.shares[arm])
 
     def of_difference(self, arm: int, other: int) -> Spread:
         """Return the noise of the difference of two arms."""
         both = self.covariance[[arm, other]][:, [arm, other]]
         resampled = max(0.0, float(both[0, 0] + both[1, 1] - 2 * both[0, 1]))
-        return self._spread(resampled, 1 / self.seeds[arm] + 1 / self.seeds[other])
+        return self._spread(resampled, self.shares[arm] + self.shares[other])
 
     def _spread(self, resampled: float, share: float) -> Spread:
         if not self.seed_degrees:
@@ -77,10 +78,15 @@ class Noise:
 
 
 def estimate_noise(
-    arms: Sequence[Sequence[Array]], value: Value, *, are_shares: bool = False
+    arms: Sequence[Sequence[Array]],
+    value: Value,
+    *,
+    are_shares: bool = False,
+    seedless: Collection[int] = (),
 ) -> Noise:
     """Return the noise of arms, each a list of (items, sums) arrays, one a seed.
 
+    `seedless` are the places of arms that would be the same with any seed.
     Items that are 0 or 1 get half a pair more in each cell: where all answers are right, draws of
     them have no variance, and the truth has.
     """
@@ -94,8 +100,8 @@ def estimate_noise(
         covariance = _with_half_pairs(arms)
     whole = np.array([float(value(sums.sum(axis=0))) for sums in columns])
     between, answers, degrees = _between_seeds(whole, resampled, owner, factor)
-    counts = tuple(len(seeds) for seeds in arms)
-    return Noise(len(columns[0]), covariance, between, answers, counts, degrees)
+    shares = tuple(0.0 if arm in seedless else 1 / len(seeds) for arm, seeds in enumerate(arms))
+    return Noise(len(columns[0]), covariance, between, answers, shares, degrees)
 
 
 def _with_half_pairs(arms: Sequence[Sequence[Array]]) -> Array:

@@ -1,6 +1,6 @@
 """Brings trials, of a sweep or of runs that exist, into the form that the rank report shows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -12,6 +12,7 @@ from loraflow.errors import UserError
 from loraflow.sweep.importance import importances
 from loraflow.sweep.report.content import Arm, Dimension, RankPage, Trial
 from loraflow.sweep.report.findings import find
+from loraflow.sweep.trials import BASE, HEAD
 
 _OTHERS = ("rougeL", "bleu", "chrf", "exact_match", "accuracy", "f1", "prefers_chosen", "loss")
 _FEWEST_ARMS = 2
@@ -95,12 +96,19 @@ def _compare(question: Question, repeats: Mapping[str, Sequence[Measured]]) -> C
                 f"of {', '.join(_measured(of_seeds[0]))}"
             )
     try:
-        return compare_arms(items, question.metric, margin=question.margin)
+        return compare_arms(
+            items, question.metric, margin=question.margin, seedless=_seedless(repeats)
+        )
     except ValueError as error:
         raise UserError(
             f"the arms cannot be compared: {error}; a dimension that changes the held-out rows "
             "(data.split, or what is read) makes another evaluation"
         ) from error
+
+
+def _seedless(arms: Collection[str]) -> list[str]:
+    """Name the base model, which no seed touches; a classifier's has a head that one has drawn."""
+    return [] if HEAD in arms else [BASE]
 
 
 def _measured(items: Sequence[Item]) -> list[str]:
