@@ -179,7 +179,7 @@ def _run(config: Config, subject: Subject) -> None:
     if subject.run is not None:
         from loraflow.tracking.fetch import fetch_settings
 
-        config = recall(fetch_settings(config.tracking, subject.run), config, words)
+        config = recall(subject.run, fetch_settings(config.tracking, subject.run), config, words)
     with prefect_api() as api:
         check_machine(config)
         name = name_of(config) if subject != Subject() else config.model.name

@@ -115,7 +115,7 @@ def _run(here: Config, run: str, words: list[str]) -> None:
         raise UserError("run= names no run; give the id of one in MLflow: make replay RUN=ID")
     from loraflow.tracking.fetch import fetch_settings
 
-    config = recall(fetch_settings(here.tracking, run), here, words)
+    config = recall(run, fetch_settings(here.tracking, run), here, words)
     with prefect_api() as api:
         check_machine(config)
         with api.connected():

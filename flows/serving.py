@@ -34,8 +34,8 @@ def bound_waits_for_mlflow() -> None:
 
 
 def note_of(serve: ServeConfig) -> Path:
-    """Return where it is noted what the registry's aliases were when it last answered."""
-    return serve.folder / "aliases.json"
+    """Return where it is noted what the aliases were when the registry last answered."""
+    return serve.folder / f"aliases-{serve.registered}.json"  # of several servers in one folder
 
 
 def find_given(used: Used[Sections]) -> "tuple[AdapterFinder, dict[str, Adapter]]":

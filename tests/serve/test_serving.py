@@ -75,7 +75,7 @@ def test_a_champion_that_cannot_be_had_is_what_it_was_last(
     finder, _ = find_given(read())
     with pytest.raises(UserError, match="is not what was registered"):
         find_champion(serve, finder)  # nobody knows which base to serve
-    write_note(tmp_path / "serving" / "aliases.json", {"champion": first})
+    write_note(tmp_path / "serving" / "aliases-m.json", {"champion": first})
     assert find_champion(serve, finder) == first
 
     def away(_: AdapterFinder) -> dict[str, int]:
@@ -83,7 +83,7 @@ def test_a_champion_that_cannot_be_had_is_what_it_was_last(
 
     monkeypatch.setattr(AdapterFinder, "aliases", away)
     assert find_champion(serve, finder) == first
-    (tmp_path / "serving" / "aliases.json").unlink()
+    (tmp_path / "serving" / "aliases-m.json").unlink()
     assert find_champion(serve, finder) is None
 
 

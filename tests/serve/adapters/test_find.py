@@ -1,5 +1,6 @@
 """One name, one adapter: out of the registry, a run or a folder, and once fetched, kept."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,9 @@ def test_the_config_of_a_run_goes_with_it_but_for_this_machine_and_the_command_l
     assert (recalled.template.name, recalled.adapter.r) == ("alpaca", 2)
     assert (recalled.store, recalled.judge) == (tmp_path / "mine", here.judge)
     assert config_of(BASE, here, []) is here
+    renamed = replace(adapter, settings={**(adapter.settings or {}), "held_out_rows": 9})
+    with pytest.raises(UserError, match=f"the settings of run {night.run_id} cannot be used here"):
+        config_of(renamed, here, [])
 
 
 @pytest.mark.parametrize(

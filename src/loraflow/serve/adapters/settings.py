@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 
 from loraflow.check import dump_config, load_config
 from loraflow.config import Config
+from loraflow.errors import UserError
 from loraflow.serve.adapters.adapter import Adapter
 
 _OF_THIS_MACHINE = ("tracking", "store", "model.cache")
@@ -19,16 +20,28 @@ def config_of(adapter: Adapter, config: Config, words: Sequence[str]) -> Config:
         adapter: what `AdapterFinder` found
         config: as the command line composes it
         words: overrides on the command line, which win over the run's
+
+    Raises:
+        UserError: as `recall` does.
     """
-    return config if adapter.settings is None else recall(adapter.settings, config, words)
+    if adapter.settings is None or adapter.run_id is None:
+        return config
+    return recall(adapter.run_id, adapter.settings, config, words)
 
 
-def recall(settings: Mapping[str, Any], config: Config, words: Sequence[str]) -> Config:
-    """Return a run's `settings` with what `words` set in `config`, and this machine's places."""
+def recall(run: str, settings: Mapping[str, Any], config: Config, words: Sequence[str]) -> Config:
+    """Return a run's `settings` with what `words` set in `config`, and this machine's places.
+
+    Raises:
+        UserError: if that is no config, as where keys were renamed since.
+    """
     recalled, given = OmegaConf.create(dict(settings)), OmegaConf.create(dump_config(config))
     for key in [*map(_key_of, words), *_OF_THIS_MACHINE]:
         OmegaConf.update(recalled, key, OmegaConf.select(given, key), merge=False)
-    return load_config(OmegaConf.to_container(recalled))  # type: ignore[arg-type]
+    try:
+        return load_config(OmegaConf.to_container(recalled))  # type: ignore[arg-type]
+    except UserError as error:
+        raise UserError(f"the settings of run {run} cannot be used here: {error}") from error
 
 
 def _key_of(word: str) -> str:
