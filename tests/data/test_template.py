@@ -215,6 +215,21 @@ def test_raw_text_is_learned_from_its_first_token_on(
     assert tokenizers[model].decode(example.input_ids[:-1]).removeprefix("<s>") == "家父是：甄远道"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_an_option_has_the_tokens_that_an_answer_of_its_text_is_learned_with(
+    tokenizers: dict[str, Tokenizer], name: str
+) -> None:
+    texts = ["A. 甄远道", "file", ""]
+    for tokenizer in tokenizers.values():
+        template = bind(name, tokenizer)
+        found = template.answer_ids(CONVERSATION[1:2], texts)
+        for text, ids in zip(texts, found, strict=True):
+            answer = {"role": "assistant", "content": text}
+            example = template.example([CONVERSATION[1], answer])
+            asked = template.prompt_ids(CONVERSATION[1:2])
+            assert example.input_ids == [*asked, *ids, example.input_ids[-1]]
+
+
 def test_only_the_text_template_shows_raw_text(tokenizers: dict[str, Tokenizer]) -> None:
     for tokenizer in tokenizers.values():
         assert [name for name in NAMES if bind(name, tokenizer).shows_raw_text()] == ["text"]

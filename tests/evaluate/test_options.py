@@ -50,7 +50,7 @@ def test_the_likeliest_option_is_chosen(tiny_base: BaseModel, tmp_path: Path) ->
     with arm.model() as model:
         (item,) = choose(arm, model, [question], [texts], [1])
         prompt = arm.ask(arm.tokenizer(), question)
-        ids = [arm.tokenizer()(text, add_special_tokens=False)["input_ids"] for text in texts]
+        ids = arm.chat(arm.tokenizer()).answer_ids(question, texts)
         nats = [by_hand(model, prompt, option) for option in ids]
     best = nats.index(max(nats))
     assert item["chosen"] == best

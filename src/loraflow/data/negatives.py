@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from string import ascii_uppercase
 
 import numpy as np
 
@@ -67,11 +66,7 @@ def _choices(_: Sequence[Row]) -> Maker:
     """Take a wrong option of a multiple choice, in the form of the right one."""
 
     def make(row: Row, chance: random.Random) -> str | None:
-        options, label = row.record.choices, row.record.label
-        if options is None or label is None:
-            return None
-        lettered = zip(ascii_uppercase, options, strict=False)
-        wrong = [f"{letter}. {text}" for letter, text in lettered if letter != label]
+        wrong = [line for line in row.record.option_lines if line != row.record.answer]
         return chance.choice(wrong) if wrong else None
 
     return make

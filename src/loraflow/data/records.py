@@ -1,8 +1,9 @@
 """The one shape of a row after reading, and why a row is set aside."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from string import ascii_uppercase
 from typing import Any, Literal
 
 import orjson
@@ -34,7 +35,7 @@ class Record:
     @property
     def prompt(self) -> tuple[Message, ...]:
         """All that comes before the answer."""
-        return self.messages[: self._answer_at]
+        return self.messages[: self.answer_at]
 
     @property
     def question(self) -> str:
@@ -44,11 +45,16 @@ class Record:
     @property
     def answer(self) -> str:
         """The text to learn."""
-        content: str = self.messages[self._answer_at]["content"]
+        content: str = self.messages[self.answer_at]["content"]
         return content
 
     @property
-    def _answer_at(self) -> int:
+    def option_lines(self) -> tuple[str, ...]:
+        """All options of a multiple choice, as its question shows them and an answer names them."""
+        return lettered(self.choices or ())
+
+    @property
+    def answer_at(self) -> int:
         """Where the last learned message stands; the last one if none is."""
         last = len(self.messages) - 1
         for at in range(last, -1, -1):
@@ -71,12 +77,23 @@ def is_learned(message: Message) -> bool:
     return message["role"] == "assistant" and message.get("learn") is not False
 
 
+def lettered(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return options behind their letters: A. 阿司匹林, B. ..."""
+    return tuple(map("{}. {}".format, ascii_uppercase, texts))
+
+
 def edit_texts(record: Record, edit: Callable[[str], str]) -> Record:
-    """Return `record` with every text edited, or the very same object where nothing changed."""
+    """Return `record` with every text edited, or the very same object where nothing changed.
+
+    An answer that is an option stays one, letter by letter.
+    """
     texts = [message["content"] for message in record.messages]
     edited = [edit(text) for text in texts]
     rejected = None if record.rejected is None else edit(record.rejected)
     choices = None if record.choices is None else tuple(map(edit, record.choices))
+    if choices is not None and record.answer in record.option_lines:
+        right = record.option_lines.index(record.answer)
+        edited[record.answer_at] = lettered(choices)[right]
     if edited == texts and rejected == record.rejected and choices == record.choices:
         return record
     messages = tuple(

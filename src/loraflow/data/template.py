@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from loraflow.config import TemplateConfig
+from loraflow.data.pieces import Piece, tokenize
 from loraflow.data.records import Message, is_learned
 from loraflow.errors import UserError
 from loraflow.model.tokenizer import Tokenizer
@@ -23,10 +24,6 @@ _FIXED = {"date_string": _DATE, "enable_thinking": False}
 # Each answer costs a rendering of all that comes before it: without an end to it, a conversation
 # of thousands of turns would take minutes.
 _MOST_ANSWERS = 100
-
-# Text that is tokenized apart stands behind one of these, since SentencePiece puts a space before
-# whatever stands first.
-_ANCHORS = ("\n", ":")
 
 
 @dataclass(frozen=True)
@@ -51,12 +48,6 @@ class Example:
 
 class Refusal(UserError):
     """The template cannot show this conversation, whatever it does with others."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    text: str
-    learned: bool = False
 
 
 class Template:
@@ -88,7 +79,7 @@ class Template:
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """Return the tokens that ask for the answer to `messages`."""
         prompt = self._render(messages, add_generation_prompt=True)
-        (tokens,) = self._tokenize([list(self._cut(messages, prompt))])
+        (tokens,) = tokenize(self._tokenizer, [list(self._cut(messages, prompt))])
         return list(chain.from_iterable(tokens))
 
     def example(self, messages: Sequence[Message]) -> Example:
@@ -110,11 +101,29 @@ class Template:
         """Return what `example` would, with a refusal in place of an example; tokenize at once."""
         wholes = [_up_to_learned(messages) for messages in conversations]
         cut = [self._cut_whole(messages) for messages in wholes]
-        tokens = iter(self._tokenize([pieces for pieces in cut if isinstance(pieces, list)]))
+        tokens = iter(
+            tokenize(self._tokenizer, [pieces for pieces in cut if isinstance(pieces, list)])
+        )
         return [
             pieces if isinstance(pieces, Refusal) else self._label(messages, pieces, next(tokens))
             for messages, pieces in zip(wholes, cut, strict=True)
         ]
+
+    def answer_ids(self, messages: Sequence[Message], texts: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of each text as the answer to `messages`, but for the answer's end.
+
+        They are those that training learns: some templates put a space before an answer.
+
+        Raises:
+            UserError: if the template does not render the prompt as the beginning of the whole.
+        """
+        answers = [{"role": "assistant", "content": text} for text in texts]
+        cut = [self._cut_whole([*messages, answer]) for answer in answers]
+        for refusal in cut:
+            if isinstance(refusal, Refusal):
+                raise refusal
+        tokens = tokenize(self._tokenizer, [pieces for pieces in cut if isinstance(pieces, list)])
+        return [ids[: self._end(ids) - 1] if self._end(ids) else ids for *_, ids in tokens]
 
     def shows_raw_text(self) -> bool:
         """Tell whether an answer to nothing is shown as its bare text, as pre-training needs it."""
@@ -143,7 +152,7 @@ class Template:
             parts.append(f"{{%- set bos_token = {_literal(self._bos_token)} -%}}")
         return "".join([*parts, text])
 
-    def _cut_whole(self, messages: Sequence[Message]) -> list[_Piece] | Refusal:
+    def _cut_whole(self, messages: Sequence[Message]) -> list[Piece] | Refusal:
         """Cut a rendered conversation that ends with a learned answer; without one, nothing."""
         if not messages:
             return []
@@ -157,10 +166,10 @@ class Template:
                 f"template={self._template.name} renders a prompt that is not the beginning of the "
                 "conversation, so training and answering would differ; choose another template"
             )
-        answer = _Piece(whole.removeprefix(prompt), learned=True)
+        answer = Piece(whole.removeprefix(prompt), learned=True)
         return [*self._cut(messages[:-1], prompt), answer]
 
-    def _cut(self, messages: Sequence[Message], prompt: str) -> Iterator[_Piece]:
+    def _cut(self, messages: Sequence[Message], prompt: str) -> Iterator[Piece]:
         """Cut a prompt where earlier answers begin and end, so far as it shows them as they were.
 
         Where it does not (Qwen3 takes the thoughts out of earlier turns), an answer stays uncut.
@@ -175,13 +184,13 @@ class Template:
                 continue
             start, end = len(asked), len(answered)
             if done <= start < end and answered.startswith(asked) and prompt.startswith(answered):
-                yield _Piece(prompt[done:start])
-                yield _Piece(prompt[start:end], is_learned(messages[index]))
+                yield Piece(prompt[done:start])
+                yield Piece(prompt[start:end], is_learned(messages[index]))
                 done = end
-        yield _Piece(prompt[done:])
+        yield Piece(prompt[done:])
 
     def _label(
-        self, messages: Sequence[Message], pieces: list[_Piece], tokens: list[list[int]]
+        self, messages: Sequence[Message], pieces: list[Piece], tokens: list[list[int]]
     ) -> Example:
         if not pieces:
             return Example([], [])
@@ -231,39 +240,6 @@ class Template:
             ) from error
         return texts[0]
 
-    def _tokenize(self, conversations: Sequence[Sequence[_Piece]]) -> list[list[list[int]]]:
-        """Return the tokens of each piece of each conversation.
-
-        A piece is tokenized behind the one before it, so that cutting changes no token, unless the
-        tokenizer would merge across the cut.
-        """
-        joints = [list(_joints(pieces)) for pieces in conversations]
-        texts = {
-            text for row in joints for before, piece in row for text in (before, before + piece)
-        }
-        ids = dict(zip(texts, self._ids(list(texts)), strict=True))
-        return [
-            [self._behind(ids[before], ids[before + piece], piece) for before, piece in row]
-            for row in joints
-        ]
-
-    def _behind(self, before: list[int], both: list[int], piece: str) -> list[int]:
-        if both[: len(before)] == before:
-            return both[len(before) :]
-        for anchor in _ANCHORS:
-            before, both = self._ids([anchor, anchor + piece])
-            if both[: len(before)] == before:
-                return both[len(before) :]
-        return self._ids([piece])[0]
-
-    def _ids(self, texts: list[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        ids: list[list[int]] = self._tokenizer(
-            texts, add_special_tokens=False, return_attention_mask=False, verbose=False
-        )["input_ids"]
-        return ids
-
 
 def _literal(value: Any) -> str:
     """Return a value in Jinja's grammar."""
@@ -273,11 +249,3 @@ def _literal(value: Any) -> str:
 def _up_to_learned(messages: Sequence[Message]) -> Sequence[Message]:
     learned = [index for index, message in enumerate(messages) if is_learned(message)]
     return messages[: learned[-1] + 1] if learned else ()
-
-
-def _joints(pieces: Sequence[_Piece]) -> Iterator[tuple[str, str]]:
-    """Yield each piece behind the last text before it."""
-    before = ""
-    for piece in pieces:
-        yield before, piece.text
-        before = piece.text or before

@@ -45,11 +45,13 @@ class Arm:
         """Return the base model's tokenizer."""
         return load_tokenizer(self.base)
 
+    def chat(self, tokenizer: Tokenizer) -> Template:
+        """Return what renders messages as training did."""
+        return Template(self.template, tokenizer, stop_tokens(self.base, tokenizer))
+
     def ask(self, tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
         """Return the tokens that ask for the answer to `messages`, as training put them."""
-        return Template(self.template, tokenizer, stop_tokens(self.base, tokenizer)).prompt_ids(
-            messages
-        )
+        return self.chat(tokenizer).prompt_ids(messages)
 
     def answer(
         self, model: CausalLM, prompts: Sequence[Prompt], name: str = "answers"

@@ -18,10 +18,8 @@ def score_options(arm: Arm, rows: HeldOut, model: CausalLM) -> list[dict[str, An
     found: list[dict[str, Any]] = [{} for _ in records]
     if not chosen:
         return found
-    options = [_lines(records[place]) for place in chosen]
-    right = [
-        lines.index(records[place].answer) for place, lines in zip(chosen, options, strict=True)
-    ]
+    right = [ascii_uppercase.index(records[place].label or "") for place in chosen]
+    options = [_answers(records[place], at) for place, at in zip(chosen, right, strict=True)]
     questions = [list(records[place].prompt) for place in chosen]
     for place, item in zip(chosen, choose(arm, model, questions, options, right), strict=True):
         found[place] = item
@@ -36,12 +34,9 @@ def choose(
     right: Sequence[int],
 ) -> list[dict[str, Any]]:
     """Return for each question (messages) the option chosen, and whether it is right."""
-    tokenizer = arm.tokenizer()
+    template = arm.chat(arm.tokenizer())
     asked = [
-        Branched(
-            arm.ask(tokenizer, question),
-            [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts],
-        )
+        Branched(template.prompt_ids(question), template.answer_ids(question, texts))
         for question, texts in zip(questions, options, strict=True)
     ]
     found = Choices().compute(
@@ -54,7 +49,7 @@ def choose(
     ]
 
 
-def _lines(record: Record) -> list[str]:
-    """Return the options as the question shows them."""
-    texts = record.choices or ()
-    return [f"{letter}. {text}" for letter, text in zip(ascii_uppercase, texts, strict=False)]
+def _answers(record: Record, right: int) -> list[str]:
+    """Return each option as an answer; the right one as the row has it."""
+    lines = list(record.option_lines)
+    return [*lines[:right], record.answer, *lines[right + 1 :]]

@@ -3,6 +3,7 @@
 # ruff: noqa: RUF001 - signs that look alike are what is tested
 
 import unicodedata
+from dataclasses import replace
 from time import perf_counter
 
 import pytest
@@ -20,12 +21,13 @@ from loraflow.data.operators.text import (
     Unicode,
     Whitespace,
 )
-from loraflow.data.records import Record
+from loraflow.data.records import Record, lettered
 from tests.data.operators import (
     edited,
     hostile_texts,
     on_any_machine,
     preference,
+    row,
     texts,
 )
 
@@ -54,6 +56,16 @@ def test_time_is_linear_in_the_length_of_a_hostile_text(operator: RowOperator) -
         start = perf_counter()
         edited(operator, text)
         assert perf_counter() - start < 5, text[:20]  # quadratic: minutes
+
+
+@pytest.mark.parametrize("operator", [Html(), Invisible(), Whitespace(), SeedCleanText()], ids=repr)
+def test_the_answer_of_a_multiple_choice_stays_one_of_its_options(operator: RowOperator) -> None:
+    texts = ("<p>阿司匹林</p>", "\u200b 5 mg.", "头孢")
+    for letter, line in zip("ABC", lettered(texts), strict=True):
+        record = row(line, "\n".join(["首选？", *lettered(texts)]))
+        found = operator(replace(record, kind="choice", label=letter, choices=texts))
+        assert isinstance(found, Record)
+        assert found.option_lines["ABC".index(letter)] == found.answer
 
 
 def test_every_text_of_a_row_is_edited() -> None:

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from loraflow.config import DataConfig
 from loraflow.data.prepare import prepare
-from loraflow.data.read.own import is_own
+from loraflow.data.read.fields import Unfit
+from loraflow.data.read.own import from_own, is_own
 from loraflow.data.read.sources import fingerprint
-from loraflow.data.tables import read_rows
+from loraflow.data.tables import RECORDS, read_rows
 from tests.conftest import composed
 
 
@@ -40,6 +43,16 @@ def test_held_out_rows_can_be_held_out_again_from_other_data(tmp_path: Path) -> 
     assert sorted(row.id for row in read_rows(second / "held_out.parquet")) == sorted(ids)
     assert not {row.id for row in read_rows(second / "train.parquet")} & set(ids)
     assert len(list(read_rows(second / "train.parquet"))) == 60 - len(ids)
+
+
+@pytest.mark.parametrize("label", [None, "D", "AB", ""])
+def test_a_multiple_choice_needs_the_letter_of_an_option(label: str | None) -> None:
+    row = {name: None for name in RECORDS.names}
+    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "A. a"}]
+    choice = {**row, "messages": messages, "kind": "choice", "choices": ["a", "b", "c"]}
+    assert from_own({**choice, "label": "A"}).option_lines == ("A. a", "B. b", "C. c")
+    with pytest.raises(Unfit, match="letter in label"):
+        from_own({**choice, "label": label})
 
 
 def test_other_parquet_files_and_damaged_ones_are_not_its_own(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from loraflow.data.read.fields import Item, Unfit, first_present, optional_text, required_text
 from loraflow.data.read.questions import answer_question
-from loraflow.data.records import Record
+from loraflow.data.records import Record, lettered
 
 Options = list[tuple[str, str]]
 """What the file calls an option, and its text."""
@@ -37,7 +37,7 @@ def from_choice(item: Item) -> Record:
     if not _FEWEST <= len(texts) <= _MOST:
         raise Unfit(f"{_FEWEST} to {_MOST} options that are not empty")
     right = texts.index(_find_answer(item, options))
-    lines = list(map("{}. {}".format, ascii_uppercase, texts))
+    lines = lettered(texts)
     asked = {"role": "user", "content": "\n".join((question, *lines))}
     record = answer_question(item, [asked], lines[right])
     return replace(record, kind="choice", label=ascii_uppercase[right], choices=tuple(texts))

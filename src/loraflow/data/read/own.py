@@ -1,6 +1,7 @@
 """Reads back what the stage prepare wrote: train.parquet and held_out.parquet."""
 
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any, get_args
 
 import pyarrow as pa
@@ -38,6 +39,9 @@ def from_own(item: Item) -> Record:
         raise Unfit(f"{', '.join(get_args(Kind))} in kind")
     if not all(item[name] is None or _is_text(item[name]) for name in ("rejected", "label")):
         raise Unfit("text or nothing in rejected and label")
+    letters = [*ascii_uppercase[: len(choices or ())]]
+    if item["kind"] == "choice" and item["label"] not in letters:
+        raise Unfit("the options in choices and the right one's letter in label")
     return as_row(item).record
 
 
