@@ -1,6 +1,7 @@
 """`make promote`: a person makes the challenger champion, with who and why."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,11 @@ import pytest
 from flows import promote as command
 from loraflow.model.source import BaseModel
 from loraflow.promote.line import Line
+from loraflow.promote.new_data import why_nothing_new
 from loraflow.promote.registry.registry import Registry
+from loraflow.promote.tidy.keep import keep_of
 from tests.promote.registered import places, register, tracking_in, train_night
+from tests.promote.test_night_record import NIGHT
 
 
 @pytest.fixture
@@ -80,3 +84,19 @@ def test_a_version_that_was_champion_is_only_rolled_back_to(
     assert status == 2 and "version=1 has been champion" in shown and "make rollback" in shown
     status, shown = run(monkeypatch, capsys, tmp_path, "version=2")
     assert status == 2 and "make promote ARGS=" in shown
+
+
+def test_the_next_night_goes_by_the_last_that_trained(
+    registry: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line, data = Line(tmp_path / "nights", "客服"), {"fingerprint": "a", "settings": "s"}
+    trained = replace(NIGHT, outcome="kept", data={**data, "prepared": "ab" * 32})
+    line.end(trained)
+    status, _ = run(monkeypatch, capsys, tmp_path, "reason=better")
+    assert (status, line.nights()[-1].champion) == (0, 2)
+    assert line.last_trained() == trained
+    assert why_nothing_new("a", "s", line.nights()) is not None
+    assert list(keep_of(tracking_in(tmp_path), tmp_path / "nights")) == ["ab" * 32]

@@ -59,9 +59,12 @@ class Line:
         return read_records(self.records)
 
     def last_trained(self) -> NightRecord | None:
-        """Return the last night that trained a challenger, if there is one."""
-        trained = (one for one in reversed(self.nights()) if one.outcome in ("promoted", "kept"))
-        return next(trained, None)
+        """Return the last night that trained a challenger, if there is one.
+
+        A promotion by hand, which trains nothing, is none.
+        """
+        done = (one for one in reversed(self.nights()) if one.outcome in ("promoted", "kept"))
+        return next((one for one in done if "prepared" in one.data), None)
 
     def next_id(self) -> str:
         """Return now as the id of a record: later than all before, whatever the clock says."""

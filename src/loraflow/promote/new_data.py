@@ -57,8 +57,9 @@ def why_nothing_new(fingerprint: str, settings: str, nights: Sequence[NightRecor
 
     There is if the data have changed since the last night that came to a decision, or the settings.
     """
-    last = next((one for one in reversed(nights) if one.outcome in _DECIDED), None)
-    if last is None or last.data.get("fingerprint") != fingerprint:
+    decided = (one for one in reversed(nights) if one.outcome in _DECIDED)
+    last = next((one for one in decided if "fingerprint" in one.data), None)  # none by hand
+    if last is None or last.data["fingerprint"] != fingerprint:
         return None
     if last.data.get("settings") != settings:
         return None
