@@ -46,9 +46,12 @@ def settle(tonight: Tonight, challenger: Challenger) -> tuple[Outcome, str]:
     """
     from loraflow.promote.registry.version import digests_of
 
-    champion = tonight.registry.champion()
-    if champion is not None and champion.files == digests_of(challenger.weights):
+    champion, files = tonight.registry.champion(), digests_of(challenger.weights)
+    tonight.diary.champion = None if champion is None else champion.number
+    if champion is not None and champion.files == files:
         return _again(tonight, champion)
+    if (refused := tonight.registry.rolled_back(files)) is not None:
+        return "kept", _rolled_back(tonight, refused)
     decision = step("decide", _decide, tonight, challenger, champion)
     step("promote" if decision.promote else "keep", _carry_out, tonight, challenger, decision)
     return "promoted" if decision.promote else "kept", decision.sentence
@@ -62,13 +65,23 @@ def _again(tonight: Tonight, champion: "Version") -> tuple[Outcome, str]:
     """
     from loraflow.tracking.decision import fetch_decision
 
-    number = tonight.diary.version = tonight.diary.champion = champion.number
+    number = tonight.diary.version = champion.number
     moves = [one for one in tonight.line.nights() if one.outcome in ("promoted", "rolled_back")]
     if any(one.version == number for one in moves):
         return "kept", f"the same weights came out as those of version {number}, the champion"
     decision = fetch_decision(tonight.request.config.tracking, champion.run_id).decision
     tonight.diary.decision = decision.as_dict()
     return "promoted", decision.sentence
+
+
+def _rolled_back(tonight: Tonight, version: "Version") -> str:
+    """Say why a night leaves it at what a person decided on the same weights."""
+    tonight.diary.version = version.number
+    return (
+        f"the same weights came out as those of version {version.number}, which was rolled back "
+        f"({version.history[-1]}); only a person brings it back: "
+        f"make rollback ARGS='version={version.number} reason=\"...\"'"
+    )
 
 
 def _decide(tonight: Tonight, challenger: Challenger, champion: "Version | None") -> "Decision":
@@ -91,7 +104,6 @@ def _decide(tonight: Tonight, challenger: Challenger, champion: "Version | None"
     )
     decision = decide(evidence, gate)
     save_decision(Saved(evidence, gate, decision), tonight.line.decision(diary.id))
-    diary.champion = None if champion is None else champion.number
     diary.decision = decision.as_dict()
     tonight.note()
     return decision

@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from loraflow.config import TrackingConfig
 from loraflow.promote.registry.move import Move
-from loraflow.promote.registry.version import Version, describe
+from loraflow.promote.registry.version import STATE, Version, describe
 
 _JOURNAL = "move"  # tag of the registered model while `champion` moves
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
@@ -47,9 +47,11 @@ class Entries:
 
     def of_run(self, run_id: str, files: Mapping[str, str]) -> Version | None:
         """Return the version that this run's adapter is already."""
-        query = f"name = '{self._name}' and run_id = '{run_id}'"
-        found = map(self._read, self._client.search_model_versions(query))
-        return min((one for one in found if one.files == files), key=_number, default=None)
+        return self._first(f"run_id = '{run_id}'", files)
+
+    def in_state(self, state: str, files: Mapping[str, str]) -> Version | None:
+        """Return the first version of these files, of whatever run, that is in a state."""
+        return self._first(f"tags.`{STATE}` = '{state}'", files)
 
     def create(self, source: str, run_id: str, tags: Mapping[str, str]) -> Version:
         """Make a version, with its tags, in one transaction."""
@@ -100,6 +102,11 @@ class Entries:
         """Say that no move is under way."""
         with _absence_is_none():
             self._client.delete_registered_model_tag(self._name, _JOURNAL)
+
+    def _first(self, which: str, files: Mapping[str, str]) -> Version | None:
+        query = f"name = '{self._name}' and {which}"
+        found = map(self._read, self._client.search_model_versions(query))
+        return min((one for one in found if one.files == files), key=_number, default=None)
 
     def _model(self) -> RegisteredModel | None:
         with _absence_is_none():

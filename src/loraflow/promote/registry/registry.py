@@ -20,7 +20,14 @@ from loraflow.promote.registry.adapters import fetch_whole, find_logged, link_ve
 from loraflow.promote.registry.entries import Entries
 from loraflow.promote.registry.move import Move, make_move
 from loraflow.promote.registry.moving import carry_out, repair
-from loraflow.promote.registry.version import FILES, REGISTERED, Version, as_tag, digests_of
+from loraflow.promote.registry.version import (
+    FILES,
+    REGISTERED,
+    ROLLED_BACK,
+    Version,
+    as_tag,
+    digests_of,
+)
 from loraflow.tracking.connection import Unreachable, connect, is_outage, lock_file
 
 Anyone = Literal["anyone"]
@@ -71,6 +78,11 @@ class Registry:
                     "Model registry, those that do"
                 )
             return found
+
+    def rolled_back(self, files: Mapping[str, str]) -> Version | None:
+        """Return a version of these files that a person has rolled back, if there is one."""
+        with self._explained():
+            return self._entries.in_state(ROLLED_BACK, files)
 
     def register(self, run_id: str, folder: Path, tags: Mapping[str, str]) -> Version:
         """Make the adapter in `folder`, which the run has logged, a version, and return it.
