@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from loraflow.check import dump_config, load_config, load_sections
 from loraflow.config import Config, GateConfig, NightConfig, ScheduleConfig
 from loraflow.config.values import STRICT
 from loraflow.errors import UserError
+from loraflow.model.methods import continued_faults
 from loraflow.store import Key, make_key
 
 _NAME = re.compile(r"\w[\w.-]*")
@@ -67,7 +68,7 @@ class NightRequest:
             UserError: if they do not go with the rest.
         """
         settings = Composer(Words(self.words, own=_OWN), recommended)({})
-        return replace(self, config=_checked(settings))
+        return replace(self, config=_checked(settings, self.night))
 
 
 def night_words() -> list[str] | None:
@@ -89,7 +90,7 @@ def read_night(words: Sequence[str]) -> NightRequest:
 
     composed = compose_settings("nightly", words)
     sections = load_sections(Sections, {name: composed.pop(name) for name in _OWN})
-    config = _checked(composed)
+    config = _checked(composed, sections.night)
     metric = sections.gate.metric or usual_metric(config.train.task)
     margin_of(metric)  # is refused if it cannot tell which of two is better
     gate = replace(sections.gate, metric=metric)
@@ -103,13 +104,32 @@ def read_night(words: Sequence[str]) -> NightRequest:
     return NightRequest(config, gate, sections.night, sections.schedule, words)
 
 
-def _checked(settings: Mapping[str, Any]) -> Config:
+def _checked(settings: Mapping[str, Any], night: NightConfig) -> Config:
     config = load_config(settings)
+    if faults := [*_unfit(config), *_start_faults(config, night)]:
+        raise UserError("\n".join(faults))
+    return config
+
+
+def _unfit(config: Config) -> Iterator[str]:
+    """Yield what an experiment may have, and a night may not."""
     if config.adapter.method == "none":
-        raise UserError("adapter=none trains nothing, so no night can promote it; use adapter=lora")
+        yield "adapter=none trains nothing, so no night can promote it; use adapter=lora"
     if config.data.split.held_out_path is not None:
-        raise UserError(
+        yield (
             f"data.split.held_out_path={config.data.split.held_out_path}: what nights are decided "
             "on is the gate set; set gate.path to that file instead"
         )
-    return config
+
+
+def _start_faults(config: Config, night: NightConfig) -> Iterator[str]:
+    if night.start == "base":
+        return
+    for fault in continued_faults(config.adapter, "the champion (night.start=champion)"):
+        yield f"{fault}; or set night.start=base"
+    if night.sweep_on:
+        yield (
+            f"night.sweep_on=[{','.join(night.sweep_on)}] looks for another r, and "
+            "night.start=champion goes on with the champion's; set night.start=base, or "
+            "night.sweep_on=[]"
+        )

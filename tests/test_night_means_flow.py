@@ -115,6 +115,8 @@ def test_night_that_starts_from_the_champion_is_decided_against_it(nights: Night
     stage = json.loads((folder_of_training(nights) / "result.json").read_text())
     assert [name for name, _ in stage["inputs"]["reads"] if name == "champion"] == ["champion"]
     ended(nights, "skipped", "night.start=champion")
+    failed = ended(nights, "failed", "night.start=champion", "adapter.r=3", status=2)
+    assert "adapter.r=3 is asked for" in failed.last().reason
 
 
 def test_night_follows_what_the_last_sweep_recommends(nights: Nights, tiny_folder: Path) -> None:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from flows.evaluation import find_models
 from flows.night import ranks, rows
+from flows.night.start import find_start
 from flows.night.tonight import Tonight, step
 from flows.night.verdict import Challenger, settle
 from flows.pipeline import Finished, Ready, get_ready, run_experiment
 from flows.running import run_as_task
-from flows.stages import Stages, Start, run_data_stages
+from flows.stages import Stages, run_data_stages
 from flows.sync import sync
 from loraflow.config.nightly import Outcome
 from loraflow.errors import PassingError, RefusedData
@@ -41,7 +42,7 @@ def run(tonight: Tonight) -> tuple[Outcome, str]:
         stages = Stages(tonight.store, base, run_as_task)
         gate = rows.frozen_gate(tonight, stages)
         ranks.sweep_if_due(tonight, gate)
-        stages = replace(stages, start=_start(tonight, stages))
+        stages = replace(stages, start=find_start(tonight, stages))
         ready = get_ready(rows.on_gate(tonight.request.config, gate), stages, judge)
         data = run_data_stages(ready.config, ready.plan, stages)
     except RefusedData as refused:
@@ -69,14 +70,6 @@ def _catch_up(tonight: Tonight) -> "Version | None":
     if champion is not None:
         tonight.line.acknowledge(champion.number, champion.run_id)
     return champion
-
-
-def _start(tonight: Tonight, stages: Stages) -> Start | None:
-    """Return what the training goes on with: the champion, if it is to and there is one."""
-    if tonight.request.night.start == "base":
-        return None
-    champion = tonight.registry.champion()
-    return None if champion is None else tonight.fetch(stages, champion)
 
 
 def _train(tonight: Tonight, ready: Ready) -> Finished:

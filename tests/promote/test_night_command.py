@@ -48,6 +48,20 @@ def test_a_wrong_key_is_named(word: str, fault: str) -> None:
         read_night([word])
 
 
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["adapter=adalora"], "adapter.method=adalora cannot go on from the champion"),
+        (["adapter=full", "quantization=none"], "adapter.method=full cannot go on from"),
+        (["night.sweep_on=[sunday]"], r"night.sweep_on=\[sunday\] looks for another r"),
+    ],
+)
+def test_a_start_that_would_not_be_gone_on_from_is_refused(words: list[str], fault: str) -> None:
+    read_night(words)
+    with pytest.raises(UserError, match=f"{fault}.*set night.start=base"):
+        read_night([*words, "night.start=champion"])
+
+
 def test_a_recommendation_is_followed_unless_the_command_line_says_otherwise() -> None:
     recommended = {"adapter.r": 4, "adapter.target_modules": "all_linear"}
     followed = read_night(["gate.margin=0.01"]).with_words(recommended)

@@ -152,9 +152,15 @@ def method_faults(
         )
     for key, train in trainings.items():
         yield from _training_faults(adapter, key, train)
-    if len(trainings) > 1 and adapter.method in _NOT_CONTINUED:
+    if len(trainings) > 1:
+        yield from continued_faults(adapter, "an earlier training (before)")
+
+
+def continued_faults(adapter: AdapterConfig, start: str) -> Iterator[str]:
+    """Yield why a training cannot go on from `start`, something that an earlier one left."""
+    if adapter.method in _NOT_CONTINUED:
         yield (
-            f"adapter.method={adapter.method} cannot go on from an earlier training (before): "
+            f"adapter.method={adapter.method} cannot go on from {start}: "
             f"{_NOT_CONTINUED[adapter.method]}"
         )
 
