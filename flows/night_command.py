@@ -120,6 +120,12 @@ def _unfit(config: Config) -> Iterator[str]:
             f"data.split.held_out_path={config.data.split.held_out_path}: what nights are decided "
             "on is the gate set; set gate.path to that file instead"
         )
+    if config.before:
+        yield (
+            f"before.{next(iter(config.before))}: an earlier training splits its own data, and may "
+            "read rows that the nights are decided on; leave before out: run those trainings once, "
+            "on other data, merge them (make export) and set model=folder model.location=FOLDER"
+        )
 
 
 def _start_faults(config: Config, night: NightConfig) -> Iterator[str]:

@@ -40,6 +40,7 @@ def test_the_gate_without_answers_is_for_models_that_write_none() -> None:
         ("night.name=..", "night.name=NAME"),
         ('night.name="two words"', "night.name=NAME"),
         ("data.split.held_out_path=x.jsonl", "gate.path"),
+        ("experiment=cpt_then_sft_then_dpo", "before.cpt: .* leave before out: .* model=folder"),
         ("++night.hooks={team: {on: [promotd]}}", "did you mean promoted"),
     ],
 )
