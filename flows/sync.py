@@ -29,14 +29,14 @@ def sync(root: Path) -> dict[str, str]:
     logged = {}
     with locked(root / OUTBOX / "lock"):
         for path in unlogged_files(root):
-            unlogged = read_unlogged(path)
-            digest = unlogged.plan.experiment.digest
-            if is_held(root / LOCKS / digest[:20]):
-                continue  # it is being run again, and logged by that
             try:
+                unlogged = read_unlogged(path)
+                digest = unlogged.plan.experiment.digest
+                if is_held(root / LOCKS / digest[:20]):
+                    continue  # it is being run again, and logged by that
                 run_id = _log(root, unlogged)
             except UserError as error:
-                log.warning("%s is not in MLflow yet: %s", unlogged.name, error)
+                log.warning("%s is not in MLflow yet: %s", os.path.relpath(path), error)
                 continue
             if run_id:
                 path.unlink(missing_ok=True)
@@ -46,11 +46,20 @@ def sync(root: Path) -> dict[str, str]:
 
 def _log(root: Path, unlogged: Unlogged) -> str:
     """Log one experiment, and return its run; empty: the server is still away."""
+    from mlflow.exceptions import MlflowException
+
     store = Store(root)
     _require(store, unlogged.plan)
     stages = Stages(store, unlogged.base, _find)
     ready = Ready(unlogged.config, stages, unlogged.judge, unlogged.plan, unlogged.started)
-    done = run_experiment(ready, _record(unlogged), name=unlogged.name, parent=unlogged.parent)
+    try:
+        done = run_experiment(ready, _record(unlogged), name=unlogged.name, parent=unlogged.parent)
+    except MlflowException as error:
+        raise UserError(
+            f"tracking.uri={unlogged.config.tracking.uri} refuses {unlogged.name}: "
+            f"{str(error)[:200]}; restore what that names, an experiment in the bin for one, or "
+            "delete the file"
+        ) from error
     return done.run_id if done.is_logged else ""
 
 

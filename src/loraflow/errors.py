@@ -2,6 +2,8 @@
 
 from difflib import get_close_matches
 
+from pydantic import ValidationError
+
 
 class UserError(ValueError):
     """Something in the config, the data or the machine that the user can change.
@@ -44,3 +46,11 @@ def nearest(word: str, choices: list[str]) -> str:
         last = get_close_matches(word.rpartition(".")[2], list(by_last_part), n=1, cutoff=0.75)
         close = [by_last_part[part] for part in last]
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+def fault_of(error: ValueError | OSError) -> str:
+    """Return why a file cannot be read; of pydantic's faults the first, without the value."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"

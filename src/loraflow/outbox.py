@@ -4,12 +4,15 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from loraflow.config import Config
+from loraflow.errors import UserError, fault_of
 from loraflow.files import read_json, write_json
 from loraflow.model.source import BaseModel
 from loraflow.plan.experiment import Plan
@@ -32,7 +35,13 @@ class Unlogged:
     started: Provenance
 
 
-_FORMAT = TypeAdapter(Unlogged)
+@dataclass(frozen=True)
+class _Note:
+    needs: list[str]  # digests of all stages that are read when it is logged
+    unlogged: dict[str, Any]
+
+
+_NOTE, _FORMAT = TypeAdapter(_Note), TypeAdapter(Unlogged)
 
 
 def write_unlogged(root: Path, unlogged: Unlogged) -> Path:
@@ -49,12 +58,18 @@ def write_unlogged(root: Path, unlogged: Unlogged) -> Path:
 def noted_run(root: Path, unlogged: Unlogged) -> str:
     """Return the MLflow run that an earlier note of the same experiment names, if one does."""
     path = _path_of(root, unlogged)
-    return read_unlogged(path).run if path.exists() else ""
+    return str(_read(path).unlogged["run"]) if path.exists() else ""
 
 
 def read_unlogged(path: Path) -> Unlogged:
-    """Read what `write_unlogged` wrote."""
-    return _FORMAT.validate_python(read_json(path)["unlogged"])
+    """Read what `write_unlogged` wrote.
+
+    Raises:
+        UserError: if it cannot be read any more.
+    """
+    note = _read(path)
+    with _explained(path):
+        return _FORMAT.validate_python(note.unlogged)
 
 
 def unlogged_files(root: Path) -> list[Path]:
@@ -65,7 +80,24 @@ def unlogged_files(root: Path) -> list[Path]:
 def unlogged_digests(root: Path) -> Iterator[str]:
     """Return the digests of all stages that are read when what waits is logged."""
     for path in unlogged_files(root):
-        yield from read_json(path)["needs"]
+        yield from _read(path).needs
+
+
+def _read(path: Path) -> _Note:
+    with _explained(path):
+        return _NOTE.validate_python(read_json(path))
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:  # of JSON, UTF-8 and pydantic
+        raise UserError(
+            f"{path} cannot be read ({fault_of(error)}), as after an update that renamed a key of "
+            "the config; start the command of its experiment again, which logs it out of the "
+            "store, and delete the file"
+        ) from error
 
 
 def _path_of(root: Path, unlogged: Unlogged) -> Path:

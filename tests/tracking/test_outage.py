@@ -273,6 +273,22 @@ def test_what_is_gone_from_the_store_is_said_and_the_note_stays(
 
 
 @pytest.mark.slow
+def test_a_deleted_experiment_is_said_and_the_note_waits_for_it(
+    up: MlflowServer, config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, name = MlflowClient(up.uri), config.tracking.experiment
+    client.delete_experiment(experiment := client.create_experiment(name))
+    up.kill()
+    run_it(config)
+    up.start()
+    assert sync(config.store) == {}
+    (note,) = unlogged_files(config.store)
+    assert f"{note.name} is not in MLflow yet: tracking.uri={up.uri} refuses 一夜" in caplog.text
+    client.restore_experiment(experiment)
+    sync_once(up, config)
+
+
+@pytest.mark.slow
 def test_the_same_command_logs_it_too_and_then_there_is_nothing_to_sync(
     server: MlflowServer, config: Config
 ) -> None:

@@ -9,9 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from loraflow.config.nightly import Outcome
+from loraflow.errors import fault_of
 from loraflow.files import read_json, write_json
 
 _log = logging.getLogger(__name__)
@@ -79,16 +80,9 @@ def _read(path: Path) -> NightRecord | None:
         _log.warning(
             "%s is no record of a night and is left out of the history (%s); mend or delete it",
             path,
-            _fault(error),
+            fault_of(error),
         )
         return None
-
-
-def _fault(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors(include_input=False, include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
 
 
 def _flush(path: Path) -> None:
