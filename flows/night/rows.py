@@ -1,6 +1,8 @@
 """The rows of a night: whether there are new ones, the gate set apart from them, their drift."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +13,9 @@ from flows.running import run_as_task
 from flows.stages import Stages
 from loraflow.config import Config
 from loraflow.data.prepare import prepare
+from loraflow.errors import UserError
 from loraflow.plan.experiment import Plan, make_plan
+from loraflow.preflight import check_machine
 from loraflow.promote.gate.gate_set import (
     GateSet,
     count_new,
@@ -37,9 +41,19 @@ def look_for_new(tonight: Tonight) -> str | None:
     return None
 
 
+def check(tonight: Tonight) -> None:
+    """Check data and machine as the stages will see them: with the gate set apart.
+
+    Raises:
+        UserError: names the key, its value and the fix.
+    """
+    with _by_keys_of_the_gate():
+        check_machine(_apart(tonight))
+
+
 def frozen_gate(tonight: Tonight, stages: Stages) -> GateSet:
     """Return the gate set; the first night takes it from the data, or from the file named."""
-    config, gate = tonight.request.config, tonight.request.gate
+    gate = tonight.request.gate
     asked = {"rows": gate.rows, "path": gate.path}
     if (frozen := read_gate(tonight.line.gate)) is not None:
         if frozen.asked != asked:
@@ -51,16 +65,34 @@ def frozen_gate(tonight: Tonight, stages: Stages) -> GateSet:
                 frozen.asked,
             )
         return frozen
-    config = _held_out(config, held_out_rows=gate.rows, held_out_path=gate.path)
+    config = _apart(tonight)
     keys = make_plan(config, stages.base).last
     work = partial(prepare, config.data, content=keys.data_fingerprint)
-    prepared = stages.run(stages.store, keys.prepare, work, "gate set")
+    with _by_keys_of_the_gate():
+        prepared = stages.run(stages.store, keys.prepare, work, "gate set")
     return freeze_gate(prepared, tonight.line.gate, asked=asked)
 
 
 def on_gate(config: Config, gate: GateSet) -> Config:
     """Return the config in which the gate set is the held-out side."""
     return _held_out(config, held_out_path=str(gate.rows))
+
+
+def _apart(tonight: Tonight) -> Config:
+    """Return the config in which the gate set, frozen or still to be taken, is held out."""
+    config, gate = tonight.request.config, tonight.request.gate
+    if (frozen := read_gate(tonight.line.gate)) is not None:
+        return on_gate(config, frozen)
+    return _held_out(config, held_out_rows=gate.rows, held_out_path=gate.path)
+
+
+@contextmanager
+def _by_keys_of_the_gate() -> Iterator[None]:
+    """Name what a user can set: a night sets data.split.held_out_rows itself, by gate.rows."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(str(error).replace("data.split.held_out_", "gate.")) from error
 
 
 def _held_out(config: Config, **split: Any) -> Config:

@@ -15,7 +15,6 @@ from flows.stages import Stages, run_data_stages
 from flows.sync import sync
 from loraflow.config.nightly import Outcome
 from loraflow.errors import PassingError, RefusedData
-from loraflow.preflight import check_machine
 from loraflow.promote.line import has_promoted
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def run(tonight: Tonight) -> tuple[Outcome, str]:
     if why := step("look for new data", rows.look_for_new, tonight):
         return "skipped", why
     try:
-        check_machine(tonight.request.config)
+        rows.check(tonight)
         base, judge = find_models(tonight.request.config)
         stages = Stages(tonight.store, base, run_as_task)
         gate = rows.frozen_gate(tonight, stages)
