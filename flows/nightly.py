@@ -75,20 +75,19 @@ def run_night(request: NightRequest, *, by: str) -> NightRecord:
         try:
             outcome, reason = attempt(partial(run, Tonight(request, line, diary)), request.schedule)
         except Exception as error:
-            _close(request, line, diary.close("failed", reason_of(error)))
+            _close(request, line, line.end(diary.close("failed", reason_of(error))))
             raise
-        record = diary.close(outcome, reason)
+        record = line.end(diary.close(outcome, reason))
         _close(request, line, record)
     return record
 
 
 def _close(request: NightRequest, line: Line, record: NightRecord) -> None:
-    """Keep the record, draw the history, show it, tell people, and tidy up."""
+    """Tell people of a record, draw the history, show it, and tidy up."""
     from flows.night.tonight import step
     from flows.tidy import tidy_up
     from loraflow.promote.history.run import write_history
 
-    line.end(record)
     _tell(request, record, line.history)  # first: whatever fails below, people know
     _show(record, write_history(line.nights(), line.folder))
     if record.decision is not None:  # else what was set aside is still to be looked at

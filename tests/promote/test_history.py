@@ -74,6 +74,14 @@ def test_page_fetches_nothing() -> None:
     assert "<script" not in html
 
 
+def test_who_is_champion_is_what_came_of_the_night_that_a_rollback_fell_into() -> None:
+    night = replace(week()[0], outcome="promoted", champion=3)
+    begun = f"{night.started[:14]}01:00+00:00"
+    back = replace(week()[-1], id=f"{night.id}1", started=begun, ended=begun, champion=1)
+    assert [one.record for one in read_nights([night, back])] == [back, night]
+    assert "Version 3 is the champion" in render([night, back])
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_texts_are_shown_and_never_run(text: str, tmp_path: Path) -> None:
     records = [

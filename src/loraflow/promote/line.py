@@ -55,7 +55,7 @@ class Line:
         return self.folder / "decisions" / night
 
     def nights(self) -> list[NightRecord]:
-        """Return all records, the oldest first."""
+        """Return all records as they ended, the oldest first."""
         return read_records(self.records)
 
     def last_trained(self) -> NightRecord | None:
@@ -80,9 +80,7 @@ class Line:
         if not self._diary.is_file():
             return None
         reason = "killed before it came to a decision; the next night goes on from there"
-        record = Diary(**read_json(self._diary)).close("failed", reason)
-        self.end(record)
-        return record
+        return self.end(Diary(**read_json(self._diary)).close("failed", reason))
 
     def begin(self, by: str) -> Diary:
         """Begin a night, behind `bury`."""
@@ -99,10 +97,17 @@ class Line:
         write_json(partial, asdict(diary))
         partial.replace(self._diary)
 
-    def end(self, record: NightRecord) -> None:
-        """Keep the record of a night, or of a rollback."""
+    def end(self, record: NightRecord) -> NightRecord:
+        """Keep the record of a night, and return it: with who is champion by a person's word.
+
+        A promotion comes behind such a word, or is none: the registry sees to that.
+        """
+        meanwhile = [one for one in self.nights() if one.id > record.id]
+        if meanwhile and record.outcome != "promoted":
+            record = replace(record, champion=meanwhile[-1].champion)
         write_record(self.records, record)
         self._diary.unlink(missing_ok=True)
+        return record
 
     def acknowledge(self, champion: int, run_id: str) -> None:
         """Let the last night stand as promoted, if it was cut short between that and its record."""

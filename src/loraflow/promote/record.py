@@ -3,9 +3,9 @@
 import getpass
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +62,37 @@ def write_record(folder: Path, record: NightRecord) -> Path:
 
 
 def read_records(folder: Path) -> list[NightRecord]:
-    """Return the records of `folder`, the oldest first.
+    """Return the records of `folder`, in order.
 
     A damaged file is named in a warning and hides no other.
     """
     found = (_read(path) for path in sorted(folder.glob("*.json")))
-    return sorted((one for one in found if one is not None), key=lambda record: record.id)
+    return in_order(one for one in found if one is not None)
+
+
+def in_order(records: Iterable[NightRecord]) -> list[NightRecord]:
+    """Return records as they ended: what a person did while a night went on comes before it.
+
+    Else by their ids, which only grow, and not by a clock, which may have been set back.
+    """
+    ordered: list[NightRecord] = []
+    for record in sorted(records, key=lambda one: one.id):
+        place = len(ordered)
+        while place and _is_within(record, ordered[place - 1]):
+            place -= 1
+        ordered.insert(place, record)
+    return ordered
+
+
+def as_utc(time: str) -> datetime:
+    """Return a time of a record."""
+    found = datetime.fromisoformat(time)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def _is_within(record: NightRecord, night: NightRecord) -> bool:
+    began = as_utc(night.started) <= as_utc(record.started)
+    return began and as_utc(record.ended) < as_utc(night.ended)
 
 
 def _read(path: Path) -> NightRecord | None:

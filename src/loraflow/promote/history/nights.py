@@ -4,14 +4,14 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pydantic import ValidationError
 
 from loraflow.compare.statistics import Interval
 from loraflow.config.nightly import Outcome
 from loraflow.promote.gate.decision import BASE_MODEL, Decision
-from loraflow.promote.record import NightRecord
+from loraflow.promote.record import NightRecord, as_utc, in_order
 
 _log = logging.getLogger(__name__)
 _VERSION = re.compile(r"\d+")
@@ -68,7 +68,7 @@ class Night:
 
 
 def read_nights(records: Sequence[NightRecord]) -> list[Night]:
-    """Return the nights, the oldest first.
+    """Return the nights as they ended, the oldest first.
 
     A champion's score is carried on through nights without a decision. After a rollback it is that
     of the older version, where it was measured by the same metric on the same gate set.
@@ -76,14 +76,14 @@ def read_nights(records: Sequence[NightRecord]) -> list[Night]:
     scores: dict[tuple[int | None, tuple[str, str] | None], Interval] = {}
     scale: tuple[str, str] | None = None
     nights = []
-    for record in sorted(records, key=lambda one: one.id):
+    for record in in_order(records):
         decision = _decision(record)
         if decision is not None:
             scale = (decision.metric, decision.gate)
             scores[_version(decision.reference), scale] = decision.champion
             if record.version is not None:
                 scores[record.version, scale] = decision.challenger
-        started, ended = _time(record.started), _time(record.ended)
+        started, ended = as_utc(record.started), as_utc(record.ended)
         seconds = max(0.0, (ended - started).total_seconds())  # clocks are set back
         score = scores.get((record.champion, scale))
         nights.append(Night(record, decision, started, seconds, scale, score))
@@ -143,8 +143,3 @@ def _decision(record: NightRecord) -> Decision | None:
 def _version(reference: str) -> int | None:
     found = _VERSION.search(reference)
     return int(found[0]) if found else None
-
-
-def _time(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
