@@ -63,13 +63,13 @@ def run_night(request: NightRequest, *, by: str) -> NightRecord:
         Exception: whatever made it fail, once that is recorded and told.
     """
     from flows.night.run import run
-    from flows.night.tonight import Tonight
+    from flows.night.tonight import Tonight, tell
 
     line = Line(request.night.folder, request.night.name)
     line.folder.mkdir(parents=True, exist_ok=True)
     with locked(line.lock):
         if killed := line.bury():
-            _tell(request, killed, None)
+            tell(request, killed, None)
         diary = line.begin(by)
         log.info("night %s of %s", diary.id, request.night.name)
         try:
@@ -84,24 +84,17 @@ def run_night(request: NightRequest, *, by: str) -> NightRecord:
 
 def _close(request: NightRequest, line: Line, record: NightRecord) -> None:
     """Tell people of a record, draw the history, show it, and tidy up."""
-    from flows.night.tonight import step
+    from flows.night.tonight import step, tell
     from flows.tidy import tidy_up
     from loraflow.promote.history.run import write_history
 
-    _tell(request, record, line.history)  # first: whatever fails below, people know
+    tell(request, record, line.history)  # first: whatever fails below, people know
     _show(record, write_history(line.nights(), line.folder))
     if record.decision is not None:  # else what was set aside is still to be looked at
         try:
             step("tidy", tidy_up, request)
         except UserError as error:  # the night has come to its end all the same
             log.warning("nothing was tidied up: %s", error)
-
-
-def _tell(request: NightRequest, record: NightRecord, page: Path | None) -> None:
-    from flows.night.tonight import step
-    from loraflow.promote.notify import notify
-
-    step("tell", notify, request.night.hooks, record, page)
 
 
 def _show(record: NightRecord, page: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flows.evaluation import find_models
 from flows.night import ranks, rows
 from flows.night.start import find_start
-from flows.night.tonight import Tonight, step
+from flows.night.tonight import Tonight, step, tell
 from flows.night.verdict import Challenger, settle
 from flows.pipeline import Finished, Ready, get_ready, run_experiment
 from flows.running import run_as_task
@@ -67,7 +67,9 @@ def _catch_up(tonight: Tonight) -> "Version | None":
         return None
     tonight.diary.champion = None if champion is None else champion.number
     if champion is not None:
-        tonight.line.acknowledge(champion.number, champion.run_id)
+        promoted = tonight.line.acknowledge(champion.number, champion.run_id)
+        if promoted is not None:
+            tell(tonight.request, promoted, None)
     return champion
 
 

@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from flows.night_command import NightRequest
 from flows.stages import Stages, Start
 from loraflow.promote.line import Diary, Line
+from loraflow.promote.record import NightRecord
 from loraflow.store import Store, make_key
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ def step(name: str, work: Callable[..., _Result], *values: Any) -> _Result:
     """Run a step that is no stage as a task of its own."""
     task = Task(work, name=name, task_run_name=name, persist_result=False, cache_policy=NO_CACHE)
     return task(*values)
+
+
+def tell(request: NightRequest, record: NightRecord, page: Path | None) -> None:
+    """Tell who is to know of the record of a night, with the history page, if it is drawn."""
+    from loraflow.promote.notify import notify
+
+    step("tell", notify, request.night.hooks, record, page)
 
 
 @dataclass

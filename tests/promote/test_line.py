@@ -30,10 +30,11 @@ def test_night_that_was_killed_behind_its_promotion_stands_as_promoted(tmp_path:
     tonight.run_id, tonight.decision = "r2", {"promote": True, "sentence": "Promote."}
     line.note(tonight)
     line.bury()  # the next one finds what a kill left
-    line.acknowledge(1, "r1")
+    assert line.acknowledge(1, "r1") is None
     assert line.nights()[-1].outcome == "failed"
-    line.acknowledge(2, "r2")
+    told = line.acknowledge(2, "r2")
     (night,) = line.nights()
+    assert night == told
     assert (night.outcome, night.reason, night.champion) == ("promoted", "Promote.", 2)
 
 

@@ -109,13 +109,18 @@ class Line:
         self._diary.unlink(missing_ok=True)
         return record
 
-    def acknowledge(self, champion: int, run_id: str) -> None:
-        """Let the last night stand as promoted, if it was cut short between that and its record."""
-        for last in self.nights()[-1:]:
-            if last.outcome == "failed" and has_promoted(last, run_id):
-                sentence = (last.decision or {})["sentence"]
-                known = replace(last, outcome="promoted", reason=sentence, version=champion)
-                write_record(self.records, replace(known, champion=champion))
+    def acknowledge(self, champion: int, run_id: str) -> NightRecord | None:
+        """Let the last night stand as promoted, if it was cut short between that and its record.
+
+        Returns its record, if so.
+        """
+        last = next(reversed(self.nights()), None)
+        if last is None or last.outcome != "failed" or not has_promoted(last, run_id):
+            return None
+        known = replace(last, outcome="promoted", reason=(last.decision or {})["sentence"])
+        promoted = replace(known, version=champion, champion=champion)
+        write_record(self.records, promoted)
+        return promoted
 
 
 def has_promoted(night: Diary | NightRecord, champion: str) -> bool:
