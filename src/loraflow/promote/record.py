@@ -28,7 +28,7 @@ class NightRecord:
     started: str  # ISO 8601, UTC
     ended: str
     data: Mapping[str, Any]
-    """fingerprint, rows, new_rows, rejected, gate_rows_removed; empty when not reached."""
+    """fingerprint, rows, new_rows, rejected, gate_rows_removed, swept; empty when not reached."""
     drift: Mapping[str, float]  # feature -> population stability index; empty when not measured
     decision: Mapping[str, Any] | None  # Decision.as_dict()
     version: int | None  # in the registry: the challenger's; after a rollback the champion's
