@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from loraflow.promote.history.answer import answer_of
 from loraflow.promote.history.nights import read_nights
 from loraflow.promote.history.render import render
 from loraflow.promote.history.run import write_history
@@ -109,6 +110,12 @@ def test_a_red_night_says_what_to_do(last: str) -> None:
     assert "What to do now" in page.text
     assert "Nothing was promoted; version 15 stays in its place." in page.text
     assert "make nightly" in page.text
+
+
+def test_a_night_that_stopped_names_reports_that_are_there() -> None:
+    (look, _) = answer_of(read_nights(month("drifted"))).todo
+    assert "the newest folder of drift/ in the store" in look
+    assert "no MLflow run" in look
 
 
 def test_red_nights_in_a_row_are_counted() -> None:

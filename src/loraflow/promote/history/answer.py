@@ -118,8 +118,9 @@ _STEPS: Mapping[str, Sequence[str]] = {
         "where it failed.",
     ),
     "stopped": (
-        "Look at the data that came in: the reason above names the limit, and the drift and data "
-        "reports are in the MLflow run.",
+        "Look at the data that came in: the reason above names the limit. A drift report is in the "
+        "newest folder of drift/ in the store, the report of the data in that of report/; a night "
+        "that stops trains nothing, so it has no MLflow run.",
         "If the data is wrong, mend or remove it. If the change is meant, raise the limit or set "
         "night.drift.action=report. Then run make nightly.",
     ),
