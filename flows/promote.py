@@ -31,8 +31,9 @@ def _promote(registry: "Registry", wish: Wish) -> "Version":
     wanted = registry.challenger() if wish.version is None else registry.version(wish.version)
     if wanted is None:
         raise UserError(
-            f"{registry.name} has no challenger: every version has been champion; name one with "
-            "version=N, or go back with make rollback"
+            f"{registry.name} has no challenger: no version was registered since the last one "
+            "became champion; name one that never was with version=N (make ui shows them), or go "
+            "back with make rollback"
         )
     champion = registry.champion()
     start = None if champion is None else champion.number

@@ -69,8 +69,23 @@ def test_the_challenger_becomes_champion_and_leaves_a_record(
     assert (record.outcome, record.by, record.champion) == ("promoted", "ann", 2)
     assert "用户更喜欢" in line.history.read_text(encoding="utf-8")
     assert registry.version(2).history[-1].endswith("by ann: 用户更喜欢：make ab")
-    status, shown = run(monkeypatch, capsys, tmp_path, *words)
-    assert status == 2 and "has no challenger: every version has been champion" in shown
+
+
+def test_an_older_version_that_was_never_champion_is_named_by_its_number(
+    registry: Registry,
+    tiny_base: BaseModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    newest = register(registry, train_night(tracking_in(tmp_path), tiny_base, tmp_path / "3", 3))
+    registry.promote(newest, by="schedule", reason="better")
+    assert (places(registry), registry.version(2).state) == ((3, 1, None), "registered")
+    status, shown = run(monkeypatch, capsys, tmp_path, "reason=better")
+    assert status == 2 and "has no challenger: no version was registered since" in shown
+    assert "name one that never was with version=N" in shown
+    status, shown = run(monkeypatch, capsys, tmp_path, "version=2", "reason=better")
+    assert (status, places(registry)) == (0, (2, 3, None))
 
 
 def test_a_version_that_was_champion_is_only_rolled_back_to(

@@ -15,7 +15,7 @@ _JOURNAL = "move"  # tag of the registered model while `champion` moves
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
 _ABOUT = (
     "Adapters of the nightly retraining. **champion** is in use, **previous** is what it replaced, "
-    "**challenger** is the newest that was never champion. Back to the previous one: "
+    "**challenger** is the newest until it is champion. Back to the previous one: "
     """`make rollback ARGS='reason="..."'`."""
 )
 

@@ -1,8 +1,8 @@
 """The MLflow model registry: which adapter is champion, which was before, and who decided it.
 
-Aliases: `champion` is in use, `previous` is the version it replaced, `challenger` the newest that
-was never champion. What `previous` is follows from the tags of the champion, so that a rollback
-after a rollback goes one champion further back, and never forth again.
+Aliases: `champion` is in use, `previous` is the version it replaced, `challenger` the one that was
+registered last, until it is champion. What `previous` is follows from the tags of the champion, so
+that a rollback after a rollback goes one champion further back, and never forth again.
 """
 
 from collections.abc import Iterator, Mapping
@@ -49,7 +49,7 @@ class Registry:
             return self._entries.at("champion")
 
     def challenger(self) -> Version | None:
-        """Return the newest version that was never champion."""
+        """Return the version that was registered last, unless it has become champion."""
         with self._explained():
             return self._entries.at("challenger")
 
