@@ -1,5 +1,6 @@
 """Weights that an alias points to stay; those of other old nights go, and MLflow says so."""
 
+from functools import partialmethod
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,6 +12,7 @@ from loraflow.errors import UserError
 from loraflow.model.source import BaseModel
 from loraflow.promote.registry.registry import Registry
 from loraflow.promote.tidy.artifacts import TIDIED, weights_of_nights
+from loraflow.promote.tidy.keep import aliased_versions
 from loraflow.promote.tidy.tidy import tidy
 from tests.promote.registered import Night, loads, places, register, tracking_in, train_night
 
@@ -68,6 +70,18 @@ def test_weights_that_another_model_points_to_stay(
     shared = register(second, nights[4])
     assert tidy_weights(tracking, "first", tmp_path / "store") == []
     assert loads(second, shared, base, tmp_path / "shared")
+
+
+def test_what_needs_weights_is_found_on_every_page_of_models(
+    tracking: TrackingConfig, nights: list[Night], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        register(Registry(tracking, f"page {name}"), nights[0])
+    search = mlflow.MlflowClient.search_registered_models
+    paged = partialmethod(search, max_results=1)
+    monkeypatch.setattr(mlflow.MlflowClient, "search_registered_models", paged)
+    found = {alias for alias, _ in aliased_versions(mlflow.MlflowClient(tracking.uri))}
+    assert {"challenger of page one", "challenger of page two"} <= found
 
 
 def test_a_tidying_that_was_cut_short_is_finished_and_tagged(

@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from loraflow.config import TrackingConfig
 from loraflow.lock import locked
+from loraflow.promote.tidy.keep import aliased_versions
 from loraflow.promote.tidy.tidy import TRASH, Piece, size_of
 from loraflow.tracking.connection import Unreachable, connect, lock_file
 
@@ -34,7 +35,7 @@ def weights_of_nights(tracking: TrackingConfig, name: str) -> Iterator[list[Piec
     client, _ = connect(tracking)
     try:
         with locked(lock_file(tracking, "registry")):
-            aliases = _aliases(client)
+            aliases = {version.source: alias for alias, version in aliased_versions(client)}
             found = [
                 (version, folder)
                 for version in client.search_model_versions(f"name='{name}'")
@@ -53,15 +54,6 @@ def weights_of_nights(tracking: TrackingConfig, name: str) -> Iterator[list[Piec
         raise Unreachable(
             f"tracking.uri={tracking.uri}: the model registry does not answer: {str(error)[:200]}"
         ) from error
-
-
-def _aliases(client: MlflowClient) -> dict[str | None, str]:
-    """Return which alias, of any registered model, points to the model of a run."""
-    return {
-        client.get_model_version(model.name, version).source: f"{alias} of {model.name}"
-        for model in client.search_registered_models()
-        for alias, version in model.aliases.items()
-    }
 
 
 def _folder(client: MlflowClient, version: ModelVersion) -> Path | None:

@@ -1,8 +1,10 @@
 """What of the store the nights of all lines still need."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from loraflow.config import TrackingConfig
@@ -23,7 +25,11 @@ def keep_of(tracking: TrackingConfig, nights: Path) -> dict[str, str]:
     """
     client, _ = connect(tracking)
     try:
-        kept = _in_use(client)
+        kept = {
+            version.tags[TRAIN]: alias
+            for alias, version in aliased_versions(client)
+            if TRAIN in version.tags
+        }
     except MlflowException as error:
         raise Unreachable(
             f"tracking.uri={tracking.uri}: the model registry does not answer, so nobody can tell "
@@ -35,10 +41,13 @@ def keep_of(tracking: TrackingConfig, nights: Path) -> dict[str, str]:
     return kept
 
 
-def _in_use(client: MlflowClient) -> dict[str, str]:
-    return {
-        tags[TRAIN]: f"{alias} of {model.name}"
-        for model in client.search_registered_models()
-        for alias, number in model.aliases.items()
-        if TRAIN in (tags := client.get_model_version(model.name, number).tags)
-    }
+def aliased_versions(client: MlflowClient) -> Iterator[tuple[str, ModelVersion]]:
+    """Yield what every alias of every registered model points to: "champion of tickets"."""
+    page = client.search_registered_models()
+    while True:
+        for model in page:
+            for alias, number in model.aliases.items():
+                yield f"{alias} of {model.name}", client.get_model_version(model.name, number)
+        if not page.token:
+            return
+        page = client.search_registered_models(page_token=page.token)
