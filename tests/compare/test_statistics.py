@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from loraflow.compare.statistics import (
     Difference,
     Interval,
+    clustered_share,
     interval,
     mean_interval,
     paired_difference,
@@ -115,9 +116,42 @@ def test_a_share_has_wilsons_interval_and_a_width_at_the_ends() -> None:
     assert mean_interval([0.0, 1.0], clusters=["a", "a"]).value == 0.5
 
 
-def test_clusters_that_all_agree_have_a_width() -> None:
-    found = mean_interval([1.0] * 20, clusters=[n // 2 for n in range(20)])
-    assert found == share_interval(10, 10)
+def test_a_share_of_items_that_are_alone_is_wilsons() -> None:
+    assert clustered_share([1.0, 0.0, 1.0, 1.0], list("abcd")) == share_interval(3, 4)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_clusters_that_all_agree_are_no_certainty(value: float) -> None:
+    found = clustered_share([value] * 20, [n // 2 for n in range(20)])
+    assert found == share_interval(10 * value, 10)
+    assert found.high - found.low > 0.2
+
+
+def test_a_share_of_few_clusters_stays_between_0_and_1() -> None:
+    """The jackknife alone would reach from 0.62 to 1.18, and from -0.18 to 0.38."""
+    clusters = [n // 2 for n in range(10)]
+    mostly, hardly = (clustered_share([one] * 9 + [1 - one], clusters) for one in (1.0, 0.0))
+    assert (mostly.value, mostly.high, hardly.low) == (0.9, 1.0, 0.0)
+    assert 0.6 < mostly.low < 0.65 and 0.35 < hardly.high < 0.4
+
+
+def test_items_of_a_cluster_widen_the_interval_of_a_share() -> None:
+    won = list(np.random.default_rng(0).integers(2, size=40).astype(float))
+    apart = clustered_share(won * 6, range(240))
+    together = clustered_share(won * 6, [*range(40)] * 6)
+    assert together.value == apart.value == np.mean(won)
+    assert together.high - together.low > 2 * (apart.high - apart.low)
+
+
+def test_interval_of_a_clustered_share_holds_the_truth() -> None:
+    generator = np.random.default_rng(0)
+    held = 0
+    for seed in range(200):
+        chance = generator.beta(2, 1, size=40)  # of a cluster; 2/3 on average
+        won = generator.random((5, 40)) < chance
+        found = clustered_share(list(won.ravel().astype(float)), [*range(40)] * 5, seed=seed)
+        held += found.low <= 2 / 3 <= found.high
+    assert held >= 180
 
 
 def test_items_of_a_cluster_are_no_independent_evidence() -> None:

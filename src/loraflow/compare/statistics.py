@@ -145,10 +145,31 @@ def paired_difference(
     )
 
 
-def share_interval(successes: int, trials: int) -> Interval:
-    """Return the share of successes with Wilson's interval, which has a width at 0 and at 1 too."""
-    found = stats.binomtest(successes, trials).proportion_ci(CONFIDENCE, method="wilson")
-    return Interval(successes / trials, float(found.low), float(found.high))
+def share_interval(successes: float, trials: int) -> Interval:
+    """Return the share of successes with Wilson's interval, which has a width at 0 and at 1 too.
+
+    A tie may be half a success.
+    """
+    share = successes / trials
+    square = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) ** 2
+    centre = (successes + square / 2) / (trials + square)
+    spread = square * (trials * share * (1 - share) + square / 4)
+    reach = float(np.sqrt(spread)) / (trials + square)
+    return Interval(share, max(0.0, centre - reach), min(1.0, centre + reach))
+
+
+def clustered_share(values: Sequence[float], clusters: Sequence[Any], *, seed: int = 0) -> Interval:
+    """Return the share that values from 0 to 1 make; those of one cluster are drawn together.
+
+    Where every value is a cluster of its own it is Wilson's interval; that over clusters where
+    all of them have the same share, since draws would see no spread.
+    """
+    sums = _by_cluster(weighted(values), clusters)
+    shares = ratio(sums)
+    if len(sums) == len(values) or np.ptp(shares) == 0:
+        return share_interval(float(shares.sum()), len(sums))
+    found = interval(sums, seed=seed)
+    return Interval(found.value, max(0.0, found.low), min(1.0, found.high))
 
 
 def weighted(values: Sequence[float], weights: Sequence[float] | None = None) -> Array:

@@ -130,7 +130,7 @@ def test_counts_latencies_and_ends_are_those_of_the_log(tmp_path: Path) -> None:
     assert (control.up, control.down, control.raters, control.better) == (1, 1, 1, 1)
     assert control.finish == {"stop": 1, "length": 1, "cancelled": 1}
     assert control.seconds is not None and control.seconds.p50 == 2.0
-    assert control.rate is not None and (control.rate.low, control.rate.high) == (0, 1)
+    assert control.rate is not None and control.rate.low < 0.1 and control.rate.high > 0.9
 
 
 def test_a_log_without_a_comparison_is_none(tmp_path: Path) -> None:

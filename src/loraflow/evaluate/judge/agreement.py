@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from loraflow.compare.statistics import Array, Interval, Value, interval
+from loraflow.compare.statistics import Interval, clustered_share
 from loraflow.errors import UserError
 from loraflow.evaluate.judge.base import Game, Verdict
 from loraflow.evaluate.judge.ratings import Winner
@@ -73,15 +71,14 @@ def measure_agreement(
 ) -> Agreements:
     """Compare a judge's verdicts with the votes on the same games, as FastChat does.
 
-    Intervals are bootstrapped by question, since votes on one question are not independent.
+    Intervals are drawn by question, since votes on one question are not independent.
     """
     rows = [
-        (vote.game.questions, _SIDES.index(vote.winner), _SIDES.index(verdict.winner))
+        (vote.game.questions, vote.winner, verdict.winner)
         for vote, verdict in zip(votes, verdicts, strict=True)
         if verdict.winner is not None
     ]
-    tie = _SIDES.index("tie")
-    decided = [row for row in rows if tie not in row[1:]]
+    decided = [row for row in rows if "tie" not in row[1:]]
     return Agreements(
         _measure(rows, seed), _measure(decided, seed), failures=len(verdicts) - len(rows)
     )
@@ -112,34 +109,21 @@ def _winner(row: Mapping[str, Any], place: str) -> Winner:
     raise UserError(f'{_KEY}={place}: winner={row.get("winner")!r} must be "a", "b" or "tie"')
 
 
-def _measure(rows: Sequence[tuple[tuple[str, ...], int, int]], seed: int) -> Agreement:
+def _measure(rows: Sequence[tuple[tuple[str, ...], Winner, Winner]], seed: int) -> Agreement:
     if not rows:
         return Agreement(0, None, None)
-    sides = len(_SIDES)
-    tables = np.zeros((len(rows), sides, sides))  # of each row: votes by verdicts
-    for row, (_, vote, verdict) in enumerate(rows):
-        tables[row, vote, verdict] = 1
-    questions = [question for question, _, _ in rows]
-
-    def estimate(value: Value) -> Interval | None:
-        if np.isnan(value(tables.reshape(len(rows), -1).sum(axis=0))):
-            return None
-        return interval(tables.reshape(len(rows), -1), value, clusters=questions, seed=seed)
-
-    return Agreement(len(rows), estimate(_raw), estimate(_kappa))
+    questions, votes, verdicts = zip(*rows, strict=True)
+    agreed = [float(vote == verdict) for vote, verdict in zip(votes, verdicts, strict=True)]
+    raw = clustered_share(agreed, questions, seed=seed)
+    chance = sum(votes.count(side) * verdicts.count(side) for side in _SIDES) / len(rows) ** 2
+    return Agreement(len(rows), raw, _kappa(raw, chance))
 
 
-def _raw(sums: Array) -> Array:
-    tables = sums.reshape(*sums.shape[:-1], len(_SIDES), len(_SIDES))
-    shares: Array = np.trace(tables, axis1=-2, axis2=-1) / sums.sum(-1)
-    return shares
+def _kappa(raw: Interval, chance: float) -> Interval | None:
+    """Return Cohen's kappa; its bounds are those of raw agreement, chance held (Cohen 1960).
 
-
-def _kappa(sums: Array) -> Array:
-    """Return Cohen's kappa of each table, NaN where chance alone would always agree."""
-    tables = sums.reshape(*sums.shape[:-1], len(_SIDES), len(_SIDES))
-    shares = tables / tables.sum((-2, -1), keepdims=True)
-    chance = (shares.sum(-1) * shares.sum(-2)).sum(-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        kappas: Array = np.where(chance < 1, (_raw(sums) - chance) / (1 - chance), np.nan)
-    return kappas
+    None where chance alone would always agree.
+    """
+    if chance == 1:
+        return None
+    return Interval(*((share - chance) / (1 - chance) for share in astuple(raw)))

@@ -1,14 +1,13 @@
 """Finds out what a judge can see, on answers that were spoilt in known ways."""
 
 import random
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from math import log2
 
-from loraflow.compare.statistics import Interval, share_interval
+from loraflow.compare.statistics import Interval, clustered_share, share_interval
 from loraflow.evaluate.judge.base import Exchange, Game, Grade, Judge, Verdict
 from loraflow.evaluate.judge.card import Card, Consistency, Counted, Flips, KindResult
-from loraflow.evaluate.judge.estimates import clustered_share, slope
+from loraflow.evaluate.judge.estimates import slope
 from loraflow.evaluate.judge.scale import Scale
 from loraflow.evaluate.judge.spoil import KINDS, Pair, spoil
 
@@ -93,15 +92,17 @@ def _kinds(pairs: Sequence[Pair], grades: Grades) -> Iterable[KindResult]:
 
 
 def _pooled(pairs: Sequence[Pair], grades: Grades, seed: int) -> Interval | None:
-    by_row: dict[Exchange, list[bool]] = defaultdict(list)
-    for pair in pairs:
-        outcome = _outcome(pair, grades)
-        if outcome is not None:
-            by_row[pair.genuine].append(outcome == 1)
-    if not by_row:
+    found = [(pair.genuine, _outcome(pair, grades)) for pair in pairs]
+    won = [(row, float(outcome == 1)) for row, outcome in found if outcome is not None]
+    return _share_of_rows(won, seed)
+
+
+def _share_of_rows(values: Sequence[tuple[Exchange, float]], seed: int) -> Interval | None:
+    """Return the share of values from 0 to 1; those of one row are drawn together."""
+    if not values:
         return None
-    won = by_row.values()
-    return clustered_share([sum(row) for row in won], [len(row) for row in won], seed=seed)
+    rows, shares = zip(*values, strict=True)
+    return clustered_share(shares, rows, seed=seed)
 
 
 def _rating(grade: Grade, scale: Scale | None) -> float | None:

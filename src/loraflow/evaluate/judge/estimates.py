@@ -1,26 +1,12 @@
-"""What a card estimates: shares of which rows are the unit, and slopes."""
+"""How much more a judge gives for an answer of twice the length: a slope and its interval."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from loraflow.compare.statistics import Array, Interval, interval, share_interval
+from loraflow.compare.statistics import Array, Interval, interval
 
 _FEWEST = 3  # points for a slope: two lie on a line
-
-
-def clustered_share(wins: Sequence[int], trials: Sequence[int], *, seed: int) -> Interval:
-    """Return all wins over all trials; trials of one row are not independent, so rows are drawn.
-
-    Where every row has the same share a bootstrap sees no spread: then Wilson's interval over rows
-    is given.
-    """
-    sums = np.stack([np.asarray(wins, float), np.asarray(trials, float)], axis=1)
-    if np.ptp(sums[:, 0] / sums[:, 1]) > 0:
-        return interval(sums, seed=seed)
-    share = float(sums[0, 0] / sums[0, 1])
-    over_rows = share_interval(round(share * len(sums)), len(sums))
-    return Interval(share, min(share, over_rows.low), max(share, over_rows.high))
 
 
 def slope(x: Sequence[float], y: Sequence[float], *, seed: int) -> Interval | None:

@@ -1,6 +1,5 @@
 """Which two adapters are compared now, and what each of them did: requests, ratings, latencies."""
 
-import math
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from loraflow.compare.statistics import Interval, mean_interval
+from loraflow.compare.statistics import Interval, clustered_share
 from loraflow.serve.traffic.ratings import Said
 from loraflow.serve.traffic.split import share_of
 
@@ -181,15 +180,11 @@ def _first(table: sqlite3.Connection, like: sqlite3.Row, *, after: float | None)
 
 
 def _rate(rated: Sequence[tuple[str, float]]) -> Interval | None:
-    """Return the share of thumbs up; of a single user's ratings nothing follows for others."""
+    """Return the share of thumbs up; users are drawn, each with all ratings."""
     if not rated:
         return None
-    users = [user for user, _ in rated]
-    values = [value for _, value in rated]
-    found = mean_interval(values, clusters=users if len(set(users)) < len(users) else None)
-    if math.isnan(found.low):
-        return Interval(found.value, 0.0, 1.0)
-    return Interval(found.value, max(0.0, found.low), min(1.0, found.high))
+    users, ups = zip(*rated, strict=True)
+    return clustered_share(ups, users)
 
 
 def _quantiles(values: Sequence[float]) -> Quantiles | None:
