@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from loraflow.compare.statistics import (
     Difference,
@@ -12,6 +13,7 @@ from loraflow.compare.statistics import (
     interval,
     mean_interval,
     paired_difference,
+    share_difference,
     share_interval,
 )
 
@@ -74,7 +76,7 @@ def test_exchanging_the_arms_mirrors_the_interval(pairs: list[tuple[float, float
     assert (there.mean, there.low, there.high) == pytest.approx(mirrored, abs=1e-9)
 
 
-@given(st.lists(scores.filter(lambda score: score not in (0, 1)), min_size=2, max_size=20))
+@given(st.lists(scores, min_size=2, max_size=20))
 @few
 def test_equal_arms_differ_by_zero(scores: list[float]) -> None:
     assert vars(paired_difference(scores, scores)) == pytest.approx(vars(Difference(0, 0, 0)))
@@ -82,7 +84,7 @@ def test_equal_arms_differ_by_zero(scores: list[float]) -> None:
 
 def test_equal_shares_may_differ_all_the_same() -> None:
     """A bootstrap of a hundred equal pairs would claim to know that there is no difference."""
-    found = paired_difference([1.0] * 100, [1.0] * 100)
+    found = share_difference([1.0] * 100, [1.0] * 100)
     assert found.mean == 0
     assert -0.05 < found.low < 0 < found.high < 0.05
 
@@ -111,9 +113,18 @@ def test_more_items_narrow_the_interval() -> None:
 
 
 def test_a_share_has_wilsons_interval_and_a_width_at_the_ends() -> None:
-    assert mean_interval([1.0] * 50) == share_interval(50, 50)
     assert share_interval(50, 50).low == pytest.approx(50 / (50 + 1.96**2), abs=1e-3)
-    assert mean_interval([0.0, 1.0], clusters=["a", "a"]).value == 0.5
+    assert share_interval(0, 50).high == pytest.approx(1.96**2 / (50 + 1.96**2), abs=1e-3)
+    found = stats.binomtest(7, 20).proportion_ci(0.95, method="wilson")
+    wilson = share_interval(7, 20)
+    assert (wilson.low, wilson.high) == pytest.approx((found.low, found.high))
+
+
+def test_a_mean_whose_values_could_be_shares_is_none() -> None:
+    """Ratings that are all 1 are the worst there is, and below them is no rating."""
+    found = mean_interval([1.0] * 20, clusters=[n // 2 for n in range(20)])
+    assert (found.value, found.low, found.high) == (1, 1, 1)
+    assert paired_difference([1.0] * 10, [0.0] * 10) == Difference(1, 1, 1)
 
 
 def test_a_share_of_items_that_are_alone_is_wilsons() -> None:
@@ -192,6 +203,6 @@ def test_differences_of_shares_hold_the_truth_as_often_as_they_say() -> None:
     held = 0
     for _ in range(1_000):
         both = generator.random((2, 60)) < 0.9
-        found = paired_difference(list(both[0].astype(float)), list(both[1].astype(float)))
+        found = share_difference(list(both[0].astype(float)), list(both[1].astype(float)))
         held += found.low <= 0 <= found.high
     assert held / 1_000 >= 0.93

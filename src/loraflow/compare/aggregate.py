@@ -7,9 +7,9 @@ from loraflow.compare.statistics import (
     Difference,
     Interval,
     interval,
-    mean_interval,
-    paired_difference,
     paired_interval,
+    share_difference,
+    share_interval,
 )
 
 
@@ -43,14 +43,14 @@ def differences(base: Sequence[Item], tuned: Sequence[Item]) -> dict[str, Differ
 def value_of(metric: Metric, items: Sequence[Item]) -> Interval:
     """Return a metric of items that all have it, with its 95% interval."""
     if metric.is_share:
-        return mean_interval([float(item[metric.needs]) for item in items])
+        return share_interval(sum(float(item[metric.needs]) for item in items), len(items))
     return interval(metric.of(items), metric.value)
 
 
 def difference_of(metric: Metric, tuned: Sequence[Item], base: Sequence[Item]) -> Difference:
     """Return tuned minus base of a metric, both of the same items, with its paired interval."""
     if metric.is_share:
-        return paired_difference(
+        return share_difference(
             *([float(item[metric.needs]) for item in arm] for arm in (tuned, base))
         )
     together = metric.of([*tuned, *base])  # at once, so that both have the same sums

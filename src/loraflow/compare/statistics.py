@@ -107,23 +107,10 @@ def paired_interval(
 
 
 def mean_interval(
-    values: Sequence[float],
-    *,
-    weights: Sequence[float] | None = None,
-    clusters: Sequence[Any] | None = None,
-    seed: int = 0,
+    values: Sequence[float], *, clusters: Sequence[Any] | None = None, seed: int = 0
 ) -> Interval:
-    """Return the mean, weighted by tokens of each item, say, with its interval.
-
-    Values that are all 0 or 1, each an item of its own, are a share: their interval is Wilson's.
-    """
-    if weights is None and _are_shares(values):
-        if clusters is None:
-            return share_interval(int(sum(values)), len(values))
-        if len(set(values)) == 1:  # draws of clusters would have no width either
-            trials = len(set(clusters))
-            return share_interval(trials if values[0] else 0, trials)
-    return interval(weighted(values, weights), clusters=clusters, seed=seed)
+    """Return the mean of values on any scale with its interval; a share has one of its own."""
+    return interval(weighted(values), clusters=clusters, seed=seed)
 
 
 def paired_difference(
@@ -138,8 +125,6 @@ def paired_difference(
 
     With `weights` (tokens of each item, say) the mean is weighted, in each resample anew.
     """
-    if weights is None and clusters is None and _are_shares([*challenger, *reference]):
-        return _share_difference(np.asarray(challenger, float), np.asarray(reference, float))
     return paired_interval(
         weighted(challenger, weights), weighted(reference, weights), clusters=clusters, seed=seed
     )
@@ -170,6 +155,19 @@ def clustered_share(values: Sequence[float], clusters: Sequence[Any], *, seed: i
         return share_interval(float(shares.sum()), len(sums))
     found = interval(sums, seed=seed)
     return Interval(found.value, max(0.0, found.low), min(1.0, found.high))
+
+
+def share_difference(challenger: Sequence[float], reference: Sequence[float]) -> Difference:
+    """Return the difference of two shares, both of the same items, each 0 or 1.
+
+    Wald's interval with half a pair more in each of the four cells (Agresti and Min).
+    """
+    gap = np.subtract(challenger, reference)
+    gained, lost, count = (gap > 0).sum() + 0.5, (gap < 0).sum() + 0.5, len(gap) + 2
+    centre = float((gained - lost) / count)
+    spread = np.sqrt(gained + lost - (gained - lost) ** 2 / count) / count
+    reach = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * spread)
+    return Difference(float(gap.mean()), max(-1.0, centre - reach), min(1.0, centre + reach))
 
 
 def weighted(values: Sequence[float], weights: Sequence[float] | None = None) -> Array:
@@ -240,17 +238,3 @@ def _tail(count: int) -> float:
     """
     quantile = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)
     return float(stats.norm.sf(np.sqrt(count / (count - 1)) * quantile))
-
-
-def _are_shares(values: Sequence[float]) -> bool:
-    return all(value in (0, 1) for value in values)
-
-
-def _share_difference(challenger: Array, reference: Array) -> Difference:
-    """Wald's interval for paired shares, with half a pair more in each of the four cells."""
-    gap = challenger - reference
-    gained, lost, count = (gap > 0).sum() + 0.5, (gap < 0).sum() + 0.5, len(gap) + 2
-    centre = float((gained - lost) / count)
-    spread = np.sqrt(gained + lost - (gained - lost) ** 2 / count) / count
-    reach = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * spread)
-    return Difference(float(gap.mean()), max(-1.0, centre - reach), min(1.0, centre + reach))

@@ -163,6 +163,12 @@ def test_differences_are_paired_over_what_both_were_rated_for() -> None:
     assert [(paired.n, paired.questions) for paired in found.values()] == [(5, 5), (2, 2), (3, 3)]
 
 
+def test_ratings_that_are_all_1_have_no_interval_below_the_scale() -> None:
+    rows = [rated(number, "m", turn, 1) for number in range(10) for turn in (1, 2)]
+    rating = single_scores(rows, CATEGORIES)["m"].average.rating
+    assert rating is not None and (rating.value, rating.low, rating.high) == (1, 1, 1)
+
+
 def test_models_without_a_common_rating_have_no_difference() -> None:
     rows = [rated(1, "base", 1, 4), rated(1, "tuned", 1, -1)]
     found = single_differences(rows, CATEGORIES, challenger="tuned", reference="base")

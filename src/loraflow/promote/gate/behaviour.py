@@ -6,7 +6,7 @@ from statistics import fmean
 from scipy import stats
 
 from loraflow.compare.arms import LEVEL, holm
-from loraflow.compare.statistics import paired_difference
+from loraflow.compare.statistics import share_difference
 from loraflow.promote.gate.decision import Evidence
 from loraflow.promote.gate.integrity import Found
 from loraflow.promote.gate.pairs import CannotTell, paired_numbers
@@ -15,7 +15,7 @@ from loraflow.promote.gate.pairs import CannotTell, paired_numbers
 def forgetting(evidence: Evidence, metric: str, *, tolerance: float, max_loss: float) -> Found:
     """On all probes: not worse beyond noise, and surely no worse than by `max_loss`."""
     champion, challenger = _probes(evidence)
-    gap = paired_difference(challenger, champion)
+    gap = share_difference(challenger, champion)
     values = {"mean": gap.mean, "low": gap.low, "high": gap.high, "probes": len(champion)}
     words = (
         f"{fmean(champion):.1%} of {len(champion)} probes right, now {fmean(challenger):.1%}: "
@@ -55,7 +55,7 @@ def refusals(evidence: Evidence, metric: str, *, tolerance: float) -> Found:
     arms = evidence.champion.items, evidence.challenger.items
     refused, empty = paired_numbers(*arms, "refusal"), paired_numbers(*arms, "empty")
     champion, challenger = (list(map(max, *both)) for both in zip(refused, empty, strict=True))
-    gap = paired_difference(challenger, champion)
+    gap = share_difference(challenger, champion)
     values = {"champion": fmean(champion), "challenger": fmean(challenger)}
     values |= {"low": gap.low, "high": gap.high}
     words = (
