@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loraflow.compare.statistics import Interval
+from loraflow.compare.statistics import Interval, share_interval
 from loraflow.evaluate.judge.base import Exchange
 from loraflow.evaluate.judge.calibrate import make_card
 from loraflow.evaluate.judge.card import Card, choose_reading
@@ -99,6 +99,12 @@ def test_first_answer_winning_always_is_a_flip() -> None:
     assert card.flips is not None
     assert (card.flips.games, card.flips.rate.value) == (40, 1)
     assert card.failures.judgments == 30 * 7 + 10 + 80
+
+
+def test_games_of_one_row_are_no_independent_evidence() -> None:
+    card = card_of(FirstWins(knows_all), ROWS[:5])
+    assert card.flips is not None
+    assert card.flips.games == 30 and card.flips.rate == share_interval(5, 5)
 
 
 def test_verdict_that_follows_the_answers_is_no_flip() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from loraflow.compare import statistics
 from loraflow.compare.statistics import share_interval
-from loraflow.evaluate.mt_bench.score_pair import pair_scores
+from loraflow.evaluate.mt_bench.score_pair import PairScore, pair_scores
 from loraflow.evaluate.mt_bench.score_single import (
     ALL,
     SingleScore,
@@ -109,11 +109,15 @@ def test_pair_scores_are_those_of_show_result(rows: list[dict[str, Any]]) -> Non
     assert set(judged) == set(rates.index)
     for name, rate in rates.iterrows():
         score = judged[str(name)]
-        assert score.win_rate_adjusted is not None
-        assert (score.win_rate, score.loss_rate) == pytest.approx((rate["win"], rate["loss"]))
         ties = 1 - rate["win"] - rate["loss"]
-        assert score.win_rate_adjusted.value == pytest.approx(rate["win"] + ties / 2)
+        shares = (rate["win"], rate["loss"], ties, rate["win"] + ties / 2)
+        assert shown_rates(score) == pytest.approx(shares)
     assert sum(scores.failed.values()) == len(rows) - len(frame)
+
+
+def shown_rates(score: PairScore) -> list[float]:
+    rates = (score.win_rate, score.loss_rate, score.tie_rate, score.win_rate_adjusted)
+    return [rate.value for rate in rates if rate is not None]
 
 
 def test_the_average_is_over_rows_not_over_turns() -> None:
@@ -191,6 +195,20 @@ def test_flips_are_a_share_of_rows_decided_in_both_games() -> None:
     base, tuned = scores.models["base"], scores.models["tuned"]
     assert (base.wins, base.losses, base.ties, base.n) == (1, 1, 2, 4)
     assert tuned.failed == scores.failed
+
+
+def test_rates_of_games_take_the_turns_of_a_question_together() -> None:
+    games = ["model_1", "model_1", "model_2", "tie", "model_1"] * 4
+    once = [played(number, "model_1", second) for number, second in enumerate(games)]
+    twice = [{**row, "turn": turn} for row in once for turn in (1, 2)]
+    found, single = pair_scores(twice), pair_scores(once)
+    tuned, base = found.models["tuned"], found.models["base"]
+    assert tuned.n == 2 * single.models["tuned"].n and found.flip_rate and single.flip_rate
+    assert found.flip_rate.value == single.flip_rate.value == 0.25
+    for rate in (base.win_rate, tuned.loss_rate, tuned.tie_rate, found.flip_rate):
+        assert rate is not None
+        alone = share_interval(40 * rate.value, 40)  # as if no turn had to do with the other
+        assert rate.high - rate.low > 1.2 * (alone.high - alone.low)
 
 
 def test_a_model_whose_games_all_failed_is_shown_without_a_rate() -> None:

@@ -16,6 +16,7 @@ _REPEATED_ROWS = 10
 _SAME = 0.005  # ratings that agree to two decimals
 
 Grades = Mapping[Exchange, Grade]
+Played = tuple[Exchange, Verdict, Verdict]  # a row, its verdict in either order
 
 
 def make_card(judge: Judge, rows: Sequence[Exchange], *, seed: int, repeats: int) -> Card:
@@ -42,6 +43,7 @@ def make_card(judge: Judge, rows: Sequence[Exchange], *, seed: int, repeats: int
     grades = dict(zip(exchanges, graded, strict=True))
     scale = _scale(pairs, grades)
     games = _played(judge, pairs, seed) if judge.sees_both else []
+    verdicts = [verdict for _, *both in games for verdict in both]
     again = _again(judge, rows, seed, repeats)
     return Card(
         judge=judge.name,
@@ -49,10 +51,10 @@ def make_card(judge: Judge, rows: Sequence[Exchange], *, seed: int, repeats: int
         rows=len(rows),
         kinds=tuple(_kinds(pairs, grades)),
         accuracy=_pooled(pairs, grades, seed),
-        flips=_flips(games),
+        flips=_flips(games, seed),
         length_raw=_by_length(rows, [grades[row].raw for row in rows], seed),
         length_rating=_by_length(rows, [_rating(grades[row], scale) for row in rows], seed),
-        failures=_failures([*graded, *(new for _, new in again), *(v for g in games for v in g)]),
+        failures=_failures([*graded, *(new for _, new in again), *verdicts]),
         consistency=_consistency([(grades[row], new) for row, new in again], scale),
         scale=scale,
     )
@@ -143,7 +145,7 @@ def _consistency(again: Sequence[tuple[Grade, Grade]], scale: Scale | None) -> C
     return Consistency(len(off), sum(d < _SAME for d in off) / len(off), sum(off) / len(off))
 
 
-def _played(judge: Judge, pairs: Sequence[Pair], seed: int) -> list[tuple[Verdict, Verdict]]:
+def _played(judge: Judge, pairs: Sequence[Pair], seed: int) -> list[Played]:
     """Play some pairs in both orders: the genuine answer first, then second."""
     some = random.Random(seed).sample(list(pairs), min(_GAMES, len(pairs)))
     games = [
@@ -155,17 +157,19 @@ def _played(judge: Judge, pairs: Sequence[Pair], seed: int) -> list[tuple[Verdic
         )
     ]
     verdicts = judge.play(games, _ignore)
-    return list(zip(verdicts[::2], verdicts[1::2], strict=True))
+    rows = [pair.genuine for pair in some]
+    return list(zip(rows, verdicts[::2], verdicts[1::2], strict=True))
 
 
-def _flips(games: Sequence[tuple[Verdict, Verdict]]) -> Flips | None:
+def _flips(games: Sequence[Played], seed: int) -> Flips | None:
     swapped = {"a": "b", "b": "a", "tie": "tie"}
     flipped = [
-        first.winner != swapped[second.winner]
-        for first, second in games
+        (row, float(first.winner != swapped[second.winner]))
+        for row, first, second in games
         if first.winner is not None and second.winner is not None
     ]
-    return Flips(len(flipped), share_interval(sum(flipped), len(flipped))) if flipped else None
+    rate = _share_of_rows(flipped, seed)
+    return None if rate is None else Flips(len(flipped), rate)
 
 
 def _failures(judgments: Sequence[Grade | Verdict]) -> Counted:

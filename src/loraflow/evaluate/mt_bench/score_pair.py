@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from loraflow.compare.statistics import Interval, mean_interval, share_interval
+from loraflow.compare.statistics import Interval, clustered_share
 from loraflow.evaluate.mt_bench.judge_pair import ERROR
 from loraflow.evaluate.mt_bench.judging import Judgment, failure_of
 
@@ -18,9 +18,10 @@ class PairScore:
     wins: int
     losses: int
     ties: int
-    win_rate: float | None  # None: no row was judged
-    loss_rate: float | None
-    win_rate_adjusted: Interval | None  # a tie is half a win; the interval is drawn by question
+    win_rate: Interval | None  # None: no row was judged; all intervals are drawn by question
+    loss_rate: Interval | None
+    tie_rate: Interval | None
+    win_rate_adjusted: Interval | None  # a tie is half a win
     failed: Mapping[str, int]  # rows left out, by kind of failure
 
     @property
@@ -47,14 +48,14 @@ def pair_scores(rows: Sequence[Judgment], seed: int = 0) -> PairScores:
     """
     judged = [row for row in rows if not _has_failed(row)]
     decided = [row for row in judged if "tie" not in (row["g1_winner"], row["g2_winner"])]
-    flips = sum(row["g1_winner"] != row["g2_winner"] for row in decided)
+    flips = [float(row["g1_winner"] != row["g2_winner"]) for row in decided]
     models = dict.fromkeys(row[side] for row in rows for side in ("model_1", "model_2"))
     return PairScores(
         models={
             model: _score(model, [row for row in rows if _plays(model, row)], seed)
             for model in models
         },
-        flip_rate=share_interval(flips, len(decided)) if decided else None,
+        flip_rate=_rate(flips, decided, seed),
         decided=len(decided),
         failed=_failures(rows),
     )
@@ -70,20 +71,27 @@ def _score(model: str, rows: Sequence[Judgment], seed: int) -> PairScore:
     judged = [row for row in rows if not _has_failed(row)]
     points = [_points(model, row) for row in judged]
     counts = Counter(points)
-    n = len(points)
-    adjusted = None
-    if points:
-        clusters = [row["question_id"] for row in judged]
-        adjusted = mean_interval(points, clusters=clusters, seed=seed)
+    win, loss, tie = (
+        _rate([float(point == kind) for point in points], judged, seed)
+        for kind in (_WIN, _LOSS, _TIE)
+    )
     return PairScore(
         wins=counts[_WIN],
         losses=counts[_LOSS],
         ties=counts[_TIE],
-        win_rate=counts[_WIN] / n if n else None,
-        loss_rate=counts[_LOSS] / n if n else None,
-        win_rate_adjusted=adjusted,
+        win_rate=win,
+        loss_rate=loss,
+        tie_rate=tie,
+        win_rate_adjusted=_rate(points, judged, seed),
         failed=_failures(rows),
     )
+
+
+def _rate(values: Sequence[float], rows: Sequence[Judgment], seed: int) -> Interval | None:
+    """Return the share that the rows' values make; the turns of a question are drawn together."""
+    if not rows:
+        return None
+    return clustered_share(values, [row["question_id"] for row in rows], seed=seed)
 
 
 def _points(model: str, row: Judgment) -> float:

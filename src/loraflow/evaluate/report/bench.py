@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from loraflow.compare.statistics import Interval, share_interval
+from loraflow.compare.statistics import Interval
 from loraflow.evaluate.judge.examine import read_card
 from loraflow.evaluate.mt_bench.answer import read_questions
 from loraflow.evaluate.mt_bench.grade import answers_in, judgments_in
@@ -125,17 +125,14 @@ def _pairs(outputs: EvaluationOutputs, *, sees_both: bool) -> list[tuple[str, In
         return []
     found = pair_scores(judgments_in(outputs.games))
     score = found.models[answers_in(outputs.tuned.answer).model]
-    if not score.n or score.win_rate_adjusted is None:
-        return []
-    rows = [
-        ("tuned wins", share_interval(score.wins, score.n)),
-        ("base wins", share_interval(score.losses, score.n)),
-        ("ties", share_interval(score.ties, score.n)),
-        ("tuned wins, a tie counted as half", score.win_rate_adjusted),
-    ]
-    if found.flip_rate is not None and sees_both:  # else there is no order to see
-        rows.append(("position flips", found.flip_rate))
-    return rows
+    rates = {
+        "tuned wins": score.win_rate,
+        "base wins": score.loss_rate,
+        "ties": score.tie_rate,
+        "tuned wins, a tie counted as half": score.win_rate_adjusted,
+        "position flips": found.flip_rate if sees_both else None,  # else there is no order to see
+    }
+    return [(name, rate) for name, rate in rates.items() if rate is not None]
 
 
 def _conversations(
