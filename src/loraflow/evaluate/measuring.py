@@ -69,7 +69,7 @@ class Measuring:
     def answer(self, arm: Arm, name: str, *, out: Path) -> Summary:
         """Let an arm, called `name`, answer two-turn questions."""
         return answer_questions(
-            arm, self._questions(), model_id=name, judge_name=self._judge_name(), out=out
+            arm, self._questions(), model_id=name, judge_name=self._bench.reference_judge, out=out
         )
 
     def examine(self, prepared: Path, work: Path, *, out: Path) -> Summary:
@@ -80,7 +80,8 @@ class Measuring:
     def examine_bench(self, work: Path, *, out: Path) -> Summary:
         """Test the judge on right answers to two-turn questions."""
         most = self._config.judge.card_rows
-        return self._examine(card_rows(self._questions(), self._judge_name(), most), work, out)
+        rows = card_rows(self._questions(), self._bench.reference_judge, most)
+        return self._examine(rows, work, out)
 
     def grade(
         self, prepared: Path, evaluated: Path, card: Path, work: Path, *, out: Path
@@ -112,7 +113,3 @@ class Measuring:
         if bench is None:
             raise ValueError("evaluate.mt_bench is null, so no stage may ask its questions")
         return bench
-
-    def _judge_name(self) -> str | None:
-        api = self._config.judge.api
-        return None if api is None else api.model

@@ -37,6 +37,11 @@ class Bench:
         """Tell whether the model that judges is the base that is measured."""
         return self._config.kind == "local" and self._config.model is None
 
+    @property
+    def reference_judge(self) -> str | None:
+        """Return under which judge's name reference answers are looked up; None: under nobody's."""
+        return None if self._config.api is None else self._config.api.model
+
     def readings(self) -> tuple[str, ...]:
         """Return the ways in which the judge could read answers; one for an endpoint."""
         if self._config.kind == "openai":

@@ -26,7 +26,7 @@ def grade_model(
     """Write model_judgment/<judge>_single.jsonl in FastChat's shape to `out`; return counts."""
     reading, found, _ = read_card(card)
     with bench.judge(reading, found.scale) as judge, Journal(work / "single.jsonl") as journal:
-        questions = choose_questions(settings, judge.name)
+        questions = choose_questions(settings, bench.reference_judge)
         rows = judge_single(judge, questions, answers=[answers_in(answered)], journal=journal)
         return _written(out, judge, "single", rows)
 
@@ -43,7 +43,7 @@ def play_models(
     """Write model_judgment/<judge>_pair.jsonl in FastChat's shape to `out`; return counts."""
     reading, found, _ = read_card(card)
     with bench.judge(reading, found.scale) as judge, Journal(work / "pair.jsonl") as journal:
-        questions = choose_questions(settings, judge.name)
+        questions = choose_questions(settings, bench.reference_judge)
         answers = [answers_in(folder) for folder in answered]
         pairs = [(answers[1].model, answers[0].model)]
         rows = judge_pair(judge, questions, answers=answers, pairs=pairs, journal=journal)
