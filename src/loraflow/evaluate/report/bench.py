@@ -20,13 +20,7 @@ from loraflow.evaluate.mt_bench.score_single import (
 )
 from loraflow.evaluate.outputs import EvaluationOutputs
 from loraflow.evaluate.report.content import Bench, Conversation, Score, Turn
-from loraflow.evaluate.report.notes import OWN, UNTRUSTED
-
-_WORDS = {
-    "call": "judgments without a reply",
-    "format": "judgments without a rating",
-    "missing_answer": "answers missing",
-}
+from loraflow.evaluate.report.notes import FAILURES, OWN, UNTRUSTED
 
 
 def gather_bench(outputs: EvaluationOutputs) -> Bench | None:
@@ -53,7 +47,7 @@ def gather_bench(outputs: EvaluationOutputs) -> Bench | None:
         overall=list(_overall(scores, gaps, note)),
         categories=list(_by_category(scores, gaps, note)),
         failures=[
-            (name, count, _WORDS.get(kind, kind))
+            (name, count, FAILURES.get(kind, kind))
             for name, score in scores.items()
             for kind, count in score.average.failed.items()
         ],

@@ -1,5 +1,6 @@
 """Brings what the stages of an evaluation left into the form that tables and pages show."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from loraflow.evaluate.report.bench import gather_bench
 from loraflow.evaluate.report.cards import gather_card
 from loraflow.evaluate.report.content import EvaluationPage, Sample, Score
 from loraflow.evaluate.report.findings import find
-from loraflow.evaluate.report.notes import OWN, UNTRUSTED
+from loraflow.evaluate.report.notes import FAILURES, OWN, UNTRUSTED
 from loraflow.files import ITEMS, read_json, read_lines
 
 _ALL = "all"
@@ -39,7 +40,7 @@ def gather(
     return EvaluationPage(
         title=title,
         facts=facts,
-        findings=[*find(scores, probes, bench), *([note] if note else [])],
+        findings=[*find(scores, probes, bench), *_unrated(arms), *([note] if note else [])],
         scores=scores,
         probes=probes,
         bench=bench,
@@ -85,6 +86,20 @@ def _scores(
         for name, numbers in paired(base, tuned).items()
         if not only or name in only
     ]
+
+
+def _unrated(arms: Mapping[str, Sequence[Item]]) -> list[str]:
+    """Say how many answers of each arm the mean rating is of, if a judgment failed."""
+    kinds = {name: [item.get("judge_failure") for item in arm] for name, arm in arms.items()}
+    counts = {name: Counter(kind for kind in found if kind) for name, found in kinds.items()}
+    if not any(counts.values()):
+        return []
+    said = []
+    for name, failed in counts.items():
+        why = ", ".join(f"{count} {FAILURES[kind]}" for kind, count in failed.items())
+        rated = f"{name} {len(arms[name]) - failed.total()} of {len(arms[name])}"
+        said.append(f"{rated} ({why})" if why else rated)
+    return [f"judge_rating is the mean of the answers that were rated: {', '.join(said)}."]
 
 
 def _probes(outputs: EvaluationOutputs) -> list[Score]:
