@@ -1,5 +1,6 @@
 """Prompts of the user's own, in every shape, and what is wrong with those that are none."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ def test_json_lines_hold_texts_prompts_or_messages(tmp_path: Path) -> None:
     found = read_prompts(write(tmp_path, "p.jsonl", "\n".join(lines)))
     assert [row[-1]["content"] for row in found] == ["你是谁？", "Who?", "U"]
     assert [len(row) for row in found] == [1, 1, 2]
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\x85", "\f"])
+def test_only_a_line_feed_ends_a_line(mark: str, tmp_path: Path) -> None:
+    text = f"你是{mark}谁？"
+    plain = write(tmp_path, "p.txt", f"{text}\r\nWho?")
+    lines = write(tmp_path, "p.jsonl", f'{json.dumps(text, ensure_ascii=False)}\r\n"Who?"\r\n')
+    for path in (plain, lines):
+        assert [row[-1]["content"] for row in read_prompts(path)] == [text, "Who?"]
 
 
 @pytest.mark.parametrize("line", ["{", "3", '{"prompt": " "}', '{"messages": []}'])

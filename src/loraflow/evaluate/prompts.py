@@ -39,7 +39,7 @@ def read_prompts(path: Path, key: str = KEY) -> list[list[Message]]:
         UserError: for a file that cannot be read, or a line that is no prompt.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # U+2028 may stand in JSON
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{key}={path} cannot be read: {error}; give a UTF-8 text file") from error
     plain = path.suffix != ".jsonl"

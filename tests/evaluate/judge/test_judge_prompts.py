@@ -92,6 +92,13 @@ def test_own_file_of_this_shape_is_read(tmp_path: Path) -> None:
     assert prompts["single-v1"].render(ONE)[1] == "Use {braces}. q a"
 
 
+def test_only_a_line_feed_ends_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    text = OWN.read_text(encoding="utf-8")
+    path.write_text(text.replace("{question}", "\u2028{question}\x85"), encoding="utf-8")
+    assert "\u2028q\x85" in load_prompts(path)["single-v1"].render(ONE)[1]
+
+
 @pytest.mark.parametrize(
     ("changes", "match"),
     [

@@ -77,7 +77,7 @@ def load_prompts(path: Path | None) -> Prompts:
             f"judge.prompts={source} is no file; name one as FastChat's judge_prompts.jsonl, or "
             "set it to null"
         )
-    lines = source.read_text(encoding="utf-8-sig").splitlines()
+    lines = source.read_text(encoding="utf-8-sig").split("\n")
     found = [_read(line, f"{source}:{n}") for n, line in enumerate(lines, start=1) if line.strip()]
     prompts = {prompt.name: prompt for prompt in found}
     faults = {name: _fault(prompts.get(name), *role) for role, name in _ROLES.items()}
