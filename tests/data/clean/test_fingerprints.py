@@ -72,6 +72,20 @@ def test_rows_that_differ_in_a_number_or_the_label_say_different_things(
     assert not agree(one, other, "numbers")
 
 
+def preferred(chosen: str, rejected: str) -> Record:
+    return replace(record("天空是什么颜色？", chosen), kind="preference", rejected=rejected)
+
+
+@pytest.mark.parametrize(("one", "other"), [("蓝色，晴天时。", "绿色。"), ("蓝色。", "绿色。")])
+def test_preferences_of_the_same_answers_the_other_way_round_differ(one: str, other: str) -> None:
+    assert not agree(preferred(one, other), preferred(other, one), "numbers")
+
+
+def test_preferences_that_differ_in_a_few_words_agree() -> None:
+    one = preferred("蓝色，因为空气散射蓝光。", "绿色。")
+    assert agree(one, preferred("蓝色，因为大气散射蓝光。", "绿色的。"), "numbers")
+
+
 def test_signature_is_taken_only_where_it_is_asked_for() -> None:
     assert prints(record("q", "a")).signature.shape == (1, 0)
     assert prints(record("q", "a"), ngram=5).signature.shape == (1, PERMUTATIONS)

@@ -1,5 +1,6 @@
 """The first of rows that say the same stays, and no row goes that says something else."""
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,7 @@ from loraflow.data.judge.duplicates import (
     exact_duplicates,
     near_duplicates,
 )
+from loraflow.data.records import Record
 from loraflow.data.shingles import numbers, shingles
 from tests.data.sources import on_any_machine, record
 
@@ -42,7 +44,10 @@ def every(values: list[int]) -> Rows:
 
 def near(texts: list[str], threshold: float = 0.8, ngram: int = 5) -> Copies:
     """Look for near duplicates among rows with these answers."""
-    records = [record("", text) for text in texts]
+    return near_records([record("", text) for text in texts], threshold, ngram)
+
+
+def near_records(records: list[Record], threshold: float = 0.8, ngram: int = 5) -> Copies:
     with TemporaryDirectory() as folder:
         files = FingerprintFiles(Path(folder))
         files.add(
@@ -109,6 +114,15 @@ def test_chinese_text_with_another_character_is_a_near_duplicate() -> None:
 )
 def test_rows_with_other_numbers_are_never_merged(one: str, other: str) -> None:
     assert pairs(near([one, other], threshold=0.01)) == []
+
+
+def test_a_preference_the_other_way_round_is_never_merged() -> None:
+    """Both rows have all their text in common, and more so the longer their prompt is."""
+    asked = record(CHINESE, ENGLISH)
+    one = replace(asked, kind="preference", rejected="No idea.")
+    other = replace(record(CHINESE, "No idea."), kind="preference", rejected=ENGLISH)
+    again = replace(one, rejected="No idea at all.")
+    assert pairs(near_records([one, other, again], threshold=0.5)) == [(2, 0)]
 
 
 def test_copies_are_found_between_rows_with_other_numbers() -> None:

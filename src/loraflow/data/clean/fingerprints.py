@@ -31,7 +31,7 @@ class Fingerprints:
     content: Digests
     prompt: Digests
     answer: Digests
-    numbers: Digests  # and the label: rows that differ in one say different things
+    numbers: Digests  # and the label, and which answer is better: rows that differ in one differ
     stratum: Digests
     signature: NDArray[np.uint32]  # (rows, PERMUTATIONS), or no columns where none was asked for
 
@@ -46,7 +46,8 @@ def take_fingerprints(
         prompt=_digests(map(prompt_text, records)),
         answer=_digests(normalized(record.answer) for record in records),
         numbers=_digests(
-            f"{numbers(text)} {record.label}" for text, record in zip(texts, records, strict=True)
+            f"{numbers(text)} {record.label} {_prefers_longer(record)}"
+            for text, record in zip(texts, records, strict=True)
         ),
         stratum=_digests(strata),
         signature=_signatures(texts, ngram),
@@ -75,6 +76,17 @@ def digest(text: str) -> int:
 
 def _whole_text(record: Record) -> str:
     return "\n".join([*(part["content"] for part in record.messages), record.rejected or ""])
+
+
+def _prefers_longer(record: Record) -> bool | None:
+    """Tell which of two answers is the better one: "A rather than B" is no "B rather than A".
+
+    Such rows have all their text in common. Which answer is longer stays the same where near
+    duplicates differ in a few words; answers of one length are told apart by their text.
+    """
+    if record.rejected is None:
+        return None
+    return (len(record.answer), record.answer) > (len(record.rejected), record.rejected)
 
 
 def _digests(texts: Iterable[str]) -> Digests:

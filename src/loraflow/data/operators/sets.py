@@ -19,7 +19,7 @@ class ExactDuplicates:
 class NearDuplicates:
     """Keep the first of rows that have nearly all n-grams in common."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     threshold: Annotated[float, Field(ge=0.7, le=1)]  # Jaccard; below, LSH finds few of the pairs
     ngram: Annotated[int, Field(ge=1, strict=True)]  # words; a Chinese character is a word
 
