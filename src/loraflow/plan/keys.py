@@ -13,12 +13,12 @@ _VERSIONS = {
     "train": 4,
     "evaluate": 6,
     "probe": 5,
-    "prompts": 4,
+    "prompts": 5,
     "answer": 4,
-    "examine": 5,
-    "grade": 4,
-    "play": 4,
-    "page": 1,
+    "examine": 6,
+    "grade": 5,
+    "play": 5,
+    "page": 2,
 }
 COMPUTING = ("torch", "transformers", "trl", "peft", "bitsandbytes")
 
