@@ -75,18 +75,30 @@ def test_a_sweep_that_goes_on_does_not_draw_the_same_numbers_again(storage: str)
     assert first[0].values != second[0].values
 
 
-def test_what_failed_can_be_proposed_again_and_counts_for_no_budget(storage: str) -> None:
+def test_what_failed_can_be_proposed_again_at_no_cost_for_the_budget(storage: str) -> None:
     one = search(storage, RANGE, sampler="random", trials=2)
     bad, good = one.propose(2)
     one.tell(bad.number, None, "failed")
     one.tell(good.number, [1.0])
     (values,) = one.failed()
     assert values == bad.values
-    one.enqueue(values)
+    one.retry(values)
     (retried,) = one.propose(100)
     assert retried.values == bad.values
     one.tell(retried.number, [0.5])
     assert one.failed() == []
+    assert one.propose(100) == []
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_an_arm_of_which_nothing_can_be_trained_comes_to_an_end(storage: str, sampler: str) -> None:
+    one = search(storage, RANGE, sampler=sampler, trials=5)
+    proposed = []
+    for _ in range(9):
+        proposed += (found := one.propose(2))
+        for configuration in found:
+            one.tell(configuration.number, None, "failed")
+    assert len(proposed) == 5
 
 
 def test_the_best_is_chosen_and_pruned_ones_are_not(storage: str) -> None:

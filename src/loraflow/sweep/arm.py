@@ -53,7 +53,7 @@ class Arm:
             return []
         for values in self._search.failed():
             if may_retry(self, values):
-                self._search.enqueue(values)
+                self._search.retry(values)
         return [Proposal(self, one.values, one.number) for one in self._search.interrupted()]
 
     def propose(self, most: int) -> list[Proposal]:

@@ -26,6 +26,7 @@ from loraflow.sweep.space import Dimension, Range, Value, combinations
 
 _BRACKETS = 3  # of Hyperband: the first rung is at the first look, the third or the ninth
 _STARTUP = 4  # configurations drawn at random before TPE has something to learn from
+_RETRY = "retry"  # marks a trial that repeats one that failed
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,9 @@ class Search:
         last = {tuple(trial.params.items()): trial for trial in self._study.get_trials()}
         return [trial.params for trial in last.values() if trial.state == TrialState.FAIL]
 
-    def enqueue(self, values: Mapping[str, Value]) -> None:
-        """Have values proposed next."""
-        self._study.enqueue_trial(dict(values))
+    def retry(self, values: Mapping[str, Value]) -> None:
+        """Have values that failed proposed next, at no cost for the budget."""
+        self._study.enqueue_trial(dict(values), user_attrs={_RETRY: True})
 
     def propose(self, most: int) -> list[Configuration]:
         """Return at most so many new configurations; none when the budget is spent.
@@ -101,8 +102,10 @@ class Search:
             return True
         if self.config.sampler == "grid":
             return False
-        counted = [one for one in self._study.get_trials() if one.state != TrialState.FAIL]
-        return len(counted) < (self.config.trials or 0)
+        # what fails counts too: an arm that cannot be trained comes to an end
+        trials = self._study.get_trials(deepcopy=False)
+        drawn = [trial for trial in trials if _RETRY not in trial.user_attrs]
+        return len(drawn) < (self.config.trials or 0)
 
     def _ask(self) -> Configuration:
         trial = self._study.ask(self._distributions)
