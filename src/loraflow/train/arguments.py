@@ -49,6 +49,15 @@ def training_arguments(job: Job, dtype: torch.dtype, *, checkpointing: bool) -> 
     }
 
 
+def hold_to_one_gpu(arguments: Any) -> Any:
+    """Return the trainer's `arguments`, for one GPU in this process, however many it sees."""
+    if arguments.n_gpu > 1:
+        # transformers would wrap the model in nn.DataParallel, which TRL refuses and which makes
+        # each batch as many times larger; its Trainer sets this itself for a model on several GPUs
+        arguments._n_gpu = 1
+    return arguments
+
+
 def _of_accelerate(train: TrainConfig) -> dict[str, Any]:
     """FSDP and DeepSpeed take their settings under transformers' own names."""
     sharding: dict[str, Any] = {str(name): value for name, value in train.accelerate.items()}

@@ -10,6 +10,7 @@ from transformers import Trainer, TrainingArguments
 
 from loraflow.data.encode.labels import read_labels
 from loraflow.model.tokenizer import load_tokenizer
+from loraflow.train.arguments import hold_to_one_gpu
 from loraflow.train.early_stopping import evaluation_arguments, split_rows
 from loraflow.train.job import Job
 from loraflow.train.packing import pad
@@ -61,7 +62,7 @@ def build_trainer(model: Any, job: Job, arguments: dict[str, Any]) -> LabelTrain
     kept, apart = split_rows(read_rows_to_train(job.tokens), job.settings)
     trainer = LabelTrainer(
         model=model,
-        args=TrainingArguments(**arguments, **evaluation_arguments(job.settings)),
+        args=hold_to_one_gpu(TrainingArguments(**arguments, **evaluation_arguments(job.settings))),
         train_dataset=kept,
         eval_dataset=apart,
         processing_class=tokenizer,

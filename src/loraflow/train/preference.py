@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trl import DPOConfig, DPOTrainer
 
 from loraflow.model.tokenizer import load_tokenizer
+from loraflow.train.arguments import hold_to_one_gpu
 from loraflow.train.attention import use_packed_attention
 from loraflow.train.early_stopping import evaluation_arguments, split_rows
 from loraflow.train.job import Job
@@ -113,13 +114,15 @@ def build_trainer(model: Any, job: Job, arguments: dict[str, Any]) -> PairTraine
     trainer = PairTrainer(
         model=model,
         ref_model=_NoModel(model.config),
-        args=DPOConfig(
-            **arguments,
-            **evaluation_arguments(job.settings),
-            beta=preference.beta,
-            loss_type=[preference.loss_type],
-            max_length=None,  # rows come cut to train.max_length
-            router_aux_loss_coef=0.0,  # routers are frozen
+        args=hold_to_one_gpu(
+            DPOConfig(
+                **arguments,
+                **evaluation_arguments(job.settings),
+                beta=preference.beta,
+                loss_type=[preference.loss_type],
+                max_length=None,  # rows come cut to train.max_length
+                router_aux_loss_coef=0.0,  # routers are frozen
+            )
         ),
         train_dataset=kept,
         eval_dataset=apart,

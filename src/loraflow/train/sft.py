@@ -7,6 +7,7 @@ from torch import Tensor
 from trl import SFTConfig, SFTTrainer
 
 from loraflow.model.tokenizer import load_tokenizer
+from loraflow.train.arguments import hold_to_one_gpu
 from loraflow.train.attention import use_packed_attention
 from loraflow.train.early_stopping import evaluation_arguments, split_rows
 from loraflow.train.job import Job
@@ -64,11 +65,13 @@ def build_trainer(model: Any, job: Job, arguments: dict[str, Any]) -> AnswerTrai
     start = trained_values(model)
     trainer = AnswerTrainer(
         model=model,
-        args=SFTConfig(
-            **arguments,
-            **evaluation_arguments(job.settings),
-            max_length=None,  # rows come cut to train.max_length
-            dataset_kwargs={"skip_prepare_dataset": True},  # and tokenized
+        args=hold_to_one_gpu(
+            SFTConfig(
+                **arguments,
+                **evaluation_arguments(job.settings),
+                max_length=None,  # rows come cut to train.max_length
+                dataset_kwargs={"skip_prepare_dataset": True},  # and tokenized
+            )
         ),
         train_dataset=rows,
         eval_dataset=apart,
