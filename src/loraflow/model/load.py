@@ -109,7 +109,7 @@ def placed(base: BaseModel) -> dict[str, Any]:
     """Return what `from_pretrained` needs to put a model on this machine's device."""
     return {
         "trust_remote_code": base.trust_remote_code,
-        "device_map": {"": 0} if torch.cuda.is_available() else {"": "cpu"},
+        "device_map": {"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"},
     }
 
 

@@ -1,4 +1,4 @@
-"""Sets this process up to train fast: threads, and an allocator that keeps large buffers."""
+"""Sets this process up to train fast: its GPU, threads, an allocator that keeps large buffers."""
 
 import ctypes
 import logging
@@ -9,6 +9,7 @@ import psutil
 import torch
 
 from loraflow.config import SpeedConfig
+from loraflow.errors import UserError
 from loraflow.parallel import machine_share
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,24 @@ def prepare_machine(speed: SpeedConfig, processes: int) -> None:
     torch.set_num_threads(speed.threads or max(1, _cores() // processes // machine_share()))
     if speed.keep_memory and sys.platform == "linux":
         _keep_memory()
+
+
+def take_gpu(processes: int) -> None:
+    """Compute on the GPU of this one of `processes`: what loads a model asks which it is.
+
+    Raises:
+        UserError: if there are GPUs, and not one for each process.
+    """
+    gpus = torch.cuda.device_count()
+    if gpus == 0:
+        return
+    place = int(os.environ["LOCAL_RANK"])  # torchrun's, from 0
+    if place >= gpus:
+        raise UserError(
+            f"train.processes={processes} needs as many GPUs, and there are {gpus} to be seen; "
+            f"set train.processes={gpus}"
+        )
+    torch.cuda.set_device(place)
 
 
 def _cores() -> int:

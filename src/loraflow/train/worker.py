@@ -12,13 +12,15 @@ from loraflow.train.launch import FAULT, PAUSE, RESULT, end_with_launcher, read_
 
 def main() -> None:
     """Train this process's share of what the file in argv[1] orders."""
-    from loraflow.train.run import train_here  # noqa: PLC0415 - the launcher reads constants only
+    from loraflow.train.machine import take_gpu  # noqa: PLC0415 - the launcher reads constants only
+    from loraflow.train.run import train_here  # noqa: PLC0415
 
     end_with_launcher()
     first = os.environ["RANK"] == "0"
     logging.basicConfig(level=logging.INFO if first else logging.ERROR, format="%(message)s")
     job, out = read_order(Path(sys.argv[1]), log_metric=lambda *_: None)
     try:
+        take_gpu(job.settings.processes)
         summary = train_here(job, out)
     except UserError as error:
         if first:
