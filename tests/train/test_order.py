@@ -21,6 +21,10 @@ def test_seed_and_epoch_draw_another_order() -> None:
     assert len({tuple(order()), tuple(order(seed=1)), tuple(order(epoch=1))}) == 3
 
 
+def test_the_first_epoch_can_be_a_later_one() -> None:
+    assert list(RowOrder(LENGTHS, seed=0, group=None, epoch=2)) == order(epoch=2)
+
+
 def test_padded_rows_meet_rows_of_like_length() -> None:
     rows = order(group=8)
     spreads = [

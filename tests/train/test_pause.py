@@ -59,14 +59,16 @@ def test_a_training_does_not_pause_behind_its_last_step(
 
 
 @pytest.mark.slow
-def test_several_processes_pause_together(tiny_base: BaseModel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [3, 4])  # at an epoch's end, and inside the second one
+def test_several_processes_pause_together(step: int, tiny_base: BaseModel, tmp_path: Path) -> None:
     tokens = write_rows(tmp_path / "tokens", rows=48)
-    overrides = [LOOKS, "train.max_steps=6", "train.processes=2", "adapter.dropout=0"]
-    train_rows(tiny_base, tokens, tmp_path / "whole", *overrides)
-    with pytest.raises(Paused, match="step 3 of 6"):
-        train_rows(tiny_base, tokens, tmp_path / "out", *overrides, pause_at=3)
-    train_rows(tiny_base, tokens, tmp_path / "out", *overrides)
+    overrides = [LOOKS, "train.max_steps=6", "train.processes=2"]
+    whole = train_rows(tiny_base, tokens, tmp_path / "whole", *overrides)
+    with pytest.raises(Paused, match=f"step {step} of 6"):
+        train_rows(tiny_base, tokens, tmp_path / "out", *overrides, pause_at=step)
+    done = train_rows(tiny_base, tokens, tmp_path / "out", *overrides)
     assert same_adapter(tmp_path / "whole", tmp_path / "out")
+    assert done["counts"] == whole["counts"]
 
 
 def test_a_signal_that_comes_with_a_pause_is_not_lost() -> None:

@@ -96,7 +96,8 @@ def _reporting(trainer: Any, job: Job, step: int) -> Iterator[None]:
 
 def _train(trainer: Any, checkpoint: Checkpoint | None) -> None:
     """Train and note how fast, loading aside."""
-    tokens = checkpoint.state()["tokens_read"] if checkpoint else 0
+    rank = trainer.args.process_index
+    tokens = checkpoint.state()["tokens_read"][rank] if checkpoint else 0
     started = time.monotonic()
     if checkpoint is None:
         trainer.train()

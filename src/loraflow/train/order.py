@@ -16,12 +16,18 @@ class RowOrder(Sampler[int]):
     beginning of an epoch a resumed training cannot know.
     """
 
-    def __init__(self, lengths: Sequence[int], *, seed: int, group: int | None) -> None:
-        """Order rows of `lengths`; `group` is how many rows make an optimizer step, if padded."""
+    def __init__(
+        self, lengths: Sequence[int], *, seed: int, group: int | None, epoch: int = 0
+    ) -> None:
+        """Order rows of `lengths`; `group` is how many rows make an optimizer step, if padded.
+
+        `epoch` is the first one that is drawn: of several processes that are resumed inside it none
+        is told, since accelerate hands it to no sampler below those that skip and share batches.
+        """
         self._lengths = np.asarray(lengths)
         self._seed = seed
         self._group = group
-        self._epoch = 0
+        self._epoch = epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the order of `epoch` from now on."""

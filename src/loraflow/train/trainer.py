@@ -1,10 +1,9 @@
 """What all our trainers share: order of rows, our own checkpoints, an account of each step."""
 
-import random
 from typing import Any
 
-import numpy as np
 import torch
+from accelerate.utils import gather_object  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.utils.data import Sampler
 from transformers.trainer_callback import TrainerCallback, TrainerState
@@ -15,6 +14,7 @@ from loraflow.train.divergence import halve_learning_rate
 from loraflow.train.job import Job
 from loraflow.train.optimizer import create_optimizer, flatten_state, restore_state
 from loraflow.train.order import RowOrder
+from loraflow.train.random_numbers import random_state, random_tensors, restore_random
 from loraflow.train.rows import row_lengths
 
 _TRAINER_STATE = "trainer_state.json"  # the name that transformers looks for
@@ -24,8 +24,8 @@ class StageTrainer:
     """Mixed into a trainer of transformers or TRL, before it.
 
     A checkpoint holds all that the next step depends on: trained tensors, optimizer, scheduler,
-    random numbers, the trainer's and the callbacks' state. A resumed training therefore ends with
-    the same adapter to the bit on a CPU. Nothing is pickled.
+    random numbers of each process, the trainer's and the callbacks' state. A resumed training
+    therefore ends with the same adapter to the bit on a CPU. Nothing is pickled.
     """
 
     job: Job
@@ -76,30 +76,40 @@ class StageTrainer:
             row_lengths(rows),
             seed=settings.seed,
             group=None if self.packs else batch * settings.processes,
+            epoch=self._first_epoch,
         )
 
     packs = False  # rows end to end; padded rows are better grouped by length
+    _first_epoch = 0  # that this process trains in
 
     # -- checkpoints, in place of the trainer's own --
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        parts = gather_object([self._part()])  # what each process knows alone
         if not self.args.should_save:
             return
         save_checkpoint(
             self.job.work / "checkpoints",
             self.state.global_step,
-            tensors=self._tensors(),
-            state=self._state(),
+            tensors=self._tensors(parts),
+            state=self._state(parts),
             keep=self.job.settings.checkpoint.keep,
         )
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def _part(self) -> dict[str, Any]:
+        return {
+            "tokens_read": self.tokens_read,
+            "random": random_state(),
+            "random_tensors": random_tensors(),
+        }
+
+    def _tensors(self, parts: list[dict[str, Any]]) -> dict[str, Tensor]:
         optimizer, _ = flatten_state(_plain(self.optimizer))
         groups = {
             "model": _trained(self.model),
             "optimizer": optimizer,
             "allocator": allocator_state(self.model),
-            "random": _random_tensors(),
+            **{f"random/{rank}": part["random_tensors"] for rank, part in enumerate(parts)},
         }
         return {
             f"{group}/{name}": tensor
@@ -107,7 +117,7 @@ class StageTrainer:
             for name, tensor in found.items()
         }
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
         _, optimizer = flatten_state(_plain(self.optimizer))
         scaler = self.accelerator.scaler
         return {
@@ -115,8 +125,8 @@ class StageTrainer:
             "optimizer": optimizer,
             "scheduler": self.lr_scheduler.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else None,
-            "random": _random_state(),
-            "tokens_read": self.tokens_read,
+            "random": [part["random"] for part in parts],
+            "tokens_read": [part["tokens_read"] for part in parts],
             "halvings": self.halvings,
             "callbacks": {
                 type(callback).__name__: callback.state_dict() for callback in self._stateful()
@@ -127,7 +137,8 @@ class StageTrainer:
         """Train on from `checkpoint` to the end."""
         tensors, state = checkpoint.tensors(), checkpoint.state()
         self._resumed = (tensors, state)
-        self.tokens_read = state["tokens_read"]
+        self.tokens_read = state["tokens_read"][self.args.process_index]
+        self._first_epoch = int(state["trainer"]["epoch"])
         for callback in self._stateful():
             callback.load_state_dict(state["callbacks"][type(callback).__name__])
         TrainerState(**state["trainer"]).save_to_json(str(checkpoint.folder / _TRAINER_STATE))
@@ -159,8 +170,8 @@ class StageTrainer:
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            tensors, state = self._resumed
-            _restore_random(_group(tensors, "random"), state["random"])
+            rank, (tensors, state) = self.args.process_index, self._resumed
+            restore_random(_group(tensors, f"random/{rank}"), state["random"][rank])
 
 
 def trained_values(model: nn.Module) -> dict[str, Tensor]:
@@ -189,28 +200,3 @@ def _group(tensors: dict[str, Tensor], group: str) -> dict[str, Tensor]:
     return {
         name.removeprefix(head): tensor for name, tensor in tensors.items() if name.startswith(head)
     }
-
-
-def _random_tensors() -> dict[str, Tensor]:
-    tensors = {"cpu": torch.random.get_rng_state()}
-    if torch.cuda.is_available():
-        tensors["cuda"] = torch.cuda.random.get_rng_state()
-    return tensors
-
-
-def _random_state() -> dict[str, Any]:
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    return {
-        "python": random.getstate(),
-        "numpy": [name, np.asarray(keys).tolist(), position, has_gauss, cached],
-    }
-
-
-def _restore_random(tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    version, numbers, gauss = state["python"]
-    random.setstate((version, tuple(numbers), gauss))
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
-    torch.random.set_rng_state(tensors["cpu"])
-    if "cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.random.set_rng_state(tensors["cuda"])
