@@ -6,13 +6,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from loraflow.errors import UserError
-from loraflow.files import HISTORY, read_lines
+from loraflow.files import HISTORY, read_lines, write_lines
 from loraflow.model.source import BaseModel
+from loraflow.train import launch
 from tests.train.trainings import train_rows, write_rows
 
 SAME = ("adapter.dropout=0", "train.max_steps=5")
@@ -39,6 +41,33 @@ def test_two_processes_have_the_losses_of_one_with_twice_the_accumulation(
     assert losses(both) == pytest.approx(losses(alone), abs=1e-4)
     assert one["counts"] == two["counts"]
     assert (both / "adapter" / "adapter_model.safetensors").is_file()
+
+
+class Written:
+    """A process that has written other steps whenever it is looked at, and then ends."""
+
+    def __init__(self, history: Path, *looks: dict[int, float]) -> None:
+        self.history = history
+        self.looks = list(looks)
+
+    def poll(self) -> int | None:
+        rows = [{"step": step, "train/loss": loss} for step, loss in self.looks.pop(0).items()]
+        write_lines(self.history, rows)
+        return None if self.looks else 0
+
+
+def test_steps_are_handed_on_once_and_again_behind_a_retry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    history = tmp_path / HISTORY
+    before = {1: 3.0, 2: 2.0}  # as an earlier process left it
+    write_lines(history, [{"step": step, "train/loss": loss} for step, loss in before.items()])
+    gone_back = {**before, 3: 1.5}
+    process: Any = Written(history, before, {**before, 3: 9.0, 4: 9.9}, gone_back)
+    logged: list[tuple[int, float]] = []
+    launch._follow(process, history, lambda name, value, step: logged.append((step, value)))
+    assert logged == [(3, 9.0), (4, 9.9), (3, 1.5)]
 
 
 @pytest.mark.slow

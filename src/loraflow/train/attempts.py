@@ -110,5 +110,7 @@ def _train(trainer: Any, checkpoint: Checkpoint | None) -> None:
 def _history_up_to(history: Path, step: int) -> Path:
     """Forget the steps behind the checkpoint, which are done again."""
     rows = [row for row in read_lines(history) if row["step"] <= step] if history.is_file() else []
-    write_lines(history, rows)
+    partial = history.with_suffix(".partial")
+    write_lines(partial, rows)
+    partial.replace(history)  # whole at each moment, for a launcher that reads it
     return history

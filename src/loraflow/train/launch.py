@@ -2,11 +2,13 @@
 
 import json
 import logging
+import operator
 import os
 import subprocess
 import sys
 import threading
 import time
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -105,18 +107,25 @@ def _command(job: Job) -> list[str]:
 
 
 def _follow(process: "subprocess.Popen[bytes]", history: Path, log_metric: LogMetric) -> None:
-    """Hand on each step that the first process writes down, until all have ended."""
-    seen = 0
+    """Hand on each step that the first process writes down from now on, until all have ended."""
+    seen = _lines(history)
     while True:
         ended = process.poll() is not None
-        lines = history.read_text().splitlines() if history.is_file() else []
-        whole = [line for line in lines if line.endswith("}")]
-        for line in whole[seen:]:
+        lines = _lines(history)
+        # a training that goes back to a checkpoint takes lines away and writes others
+        known = len(list(takewhile(bool, map(operator.eq, seen, lines))))
+        for line in lines[known:]:
             row = json.loads(line)
             step = row.pop("step")
             for name, value in row.items():
                 log_metric(name, value, step)
-        seen = max(seen, len(whole))
+        seen = lines
         if ended:
             return
         time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def _lines(history: Path) -> list[str]:
+    """Return the lines that are written to their end."""
+    lines = history.read_text().splitlines() if history.is_file() else []
+    return [line for line in lines if line.endswith("}")]
