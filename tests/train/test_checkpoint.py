@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from loraflow.train.checkpoint import forget_checkpoints, newest_checkpoint, save_checkpoint
+from loraflow.train import checkpoint as module
+from loraflow.train.checkpoint import (
+    Checkpoint,
+    forget_checkpoints,
+    newest_checkpoint,
+    save_checkpoint,
+)
 
 
 def save(root: Path, step: int, keep: int = 2) -> None:
@@ -71,3 +77,11 @@ def test_the_same_step_can_be_saved_again(tmp_path: Path) -> None:
     save(tmp_path, 2)
     save(tmp_path, 2)
     assert newest_checkpoint(tmp_path) is not None
+
+
+def test_another_process_may_forget_the_same_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = Checkpoint(tmp_path / "step-00000004", 4)
+    monkeypatch.setattr(module, "_all", lambda root: [gone])
+    forget_checkpoints(tmp_path, 2)

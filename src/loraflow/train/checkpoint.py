@@ -78,7 +78,8 @@ def forget_checkpoints(root: Path, step: int) -> None:
     """Delete the checkpoints of `step` and later ones, which are not to be built upon."""
     for checkpoint in _all(root):
         if checkpoint.step >= step:
-            shutil.rmtree(checkpoint.folder)
+            # processes that train together all do so, at the same time
+            shutil.rmtree(checkpoint.folder, ignore_errors=True)
 
 
 def _all(root: Path) -> list[Checkpoint]:
