@@ -7,6 +7,7 @@ import threading
 import pytest
 from transformers import TrainerControl
 
+from loraflow.train import interrupt
 from loraflow.train.interrupt import StopOnSignal
 
 
@@ -52,6 +53,15 @@ def test_sigterm_goes_to_whoever_handled_it_before() -> None:
         assert received == [signal.SIGTERM]
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_processes_that_train_together_stop_when_one_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(interrupt, "gather_object", lambda own: [*own, signal.SIGINT])
+    stop = StopOnSignal()
+    with pytest.raises(KeyboardInterrupt), stop.listening():
+        assert asked_to_stop(stop) == (True, True)
 
 
 def test_handlers_are_put_back() -> None:

@@ -12,10 +12,12 @@ import psutil
 import pytest
 
 from loraflow.errors import UserError
-from loraflow.files import HISTORY, read_lines, write_lines
+from loraflow.files import HISTORY, read_json, read_lines, write_json, write_lines
 from loraflow.model.source import BaseModel
-from loraflow.train import launch
-from tests.train.trainings import train_rows, write_rows
+from loraflow.train import launch, run, worker
+from loraflow.train.checkpoint import newest_checkpoint
+from loraflow.train.job import Job
+from tests.train.trainings import settings, train_rows, write_rows
 
 SAME = ("adapter.dropout=0", "train.max_steps=5")
 
@@ -84,19 +86,56 @@ def test_what_the_user_can_mend_comes_back_as_such(tiny_base: BaseModel, tmp_pat
         )
 
 
+def test_a_fault_of_any_process_reaches_the_launcher(
+    tiny_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(job: Job, out: Path) -> dict[str, Any]:
+        raise UserError("train.task=no")
+
+    adapter, training = settings("train.processes=2")
+    job = Job(adapter, training, tiny_base, tmp_path, None, tmp_path, lambda *_: None)
+    write_json(tmp_path / "order.json", launch._dump(job, tmp_path))
+    monkeypatch.setattr(sys, "argv", ["worker", str(tmp_path / "order.json")])
+    monkeypatch.setattr(worker, "end_with_launcher", lambda: None)
+    monkeypatch.setattr(run, "train_here", refuse)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(SystemExit):
+        worker.main()
+    assert read_json(tmp_path / launch.FAULT) == {"message": "train.task=no"}
+
+
 @pytest.mark.slow
 def test_no_process_outlives_a_launcher_that_is_killed(tiny_folder: Path, tmp_path: Path) -> None:
-    tokens = write_rows(tmp_path / "tokens")
-    command = [sys.executable, "-m", "tests.train.trainings", str(tiny_folder), str(tokens)]
-    command += [str(tmp_path / "out"), "none", "0", "train.processes=2", "train.max_steps=5000"]
-    launcher = subprocess.Popen(command, start_new_session=True)
-    history = tmp_path / "out-work" / HISTORY
-    _wait_for(lambda: history.is_file() and len(history.read_text()) > 100)
+    launcher = start_training(tiny_folder, tmp_path)
     started = psutil.Process(launcher.pid).children(recursive=True)
     os.killpg(launcher.pid, signal.SIGKILL)
     launcher.wait()
     assert len(started) >= 3
     _wait_for(lambda: not any(process.is_running() for process in started))
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_step_of_all_processes_with_a_checkpoint(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    launcher = start_training(tiny_folder, tmp_path, "train.checkpoint.steps=5000")
+    started = psutil.Process(launcher.pid).children(recursive=True)
+    os.killpg(launcher.pid, signal.SIGINT)  # as a terminal does
+    launcher.wait()
+    _wait_for(lambda: not any(process.is_running() for process in started))
+    assert newest_checkpoint(tmp_path / "out-work" / "checkpoints") is not None
+
+
+def start_training(tiny_folder: Path, folder: Path, *more: str) -> "subprocess.Popen[bytes]":
+    """Start a long training of two processes in a process group, and wait for its first steps."""
+    tokens = write_rows(folder / "tokens")
+    command = [sys.executable, "-m", "tests.train.trainings", str(tiny_folder), str(tokens)]
+    command += [str(folder / "out"), "none", "0", "train.processes=2", "train.max_steps=5000"]
+    launcher = subprocess.Popen([*command, *more], start_new_session=True)
+    history = folder / "out-work" / HISTORY
+    _wait_for(lambda: history.is_file() and len(history.read_text()) > 100)
+    return launcher
 
 
 def _wait_for(condition: object, seconds: float = 60.0) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from accelerate.utils import gather_object  # type: ignore[import-untyped]
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopOnSignal(TrainerCallback):  # type: ignore[misc]  # transformers comes without types
-    """Saves and stops behind the step in which a signal came; a second one stops at once."""
+    """Saves and stops behind the step in which a signal came; a second one stops at once.
+
+    Processes that train together stop when it has come to one of them.
+    """
 
     def __init__(self) -> None:
         """Wait for a signal."""
@@ -27,7 +31,10 @@ class StopOnSignal(TrainerCallback):  # type: ignore[misc]  # transformers comes
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Stop the training if a signal has come."""
-        if self.received is not None:
+        # it reaches processes that train together in different steps: all stop behind the same one
+        received = [number for number in gather_object([self.received]) if number is not None]
+        if received:
+            self.received = received[0]
             control.should_save = control.should_training_stop = True
 
     @contextmanager

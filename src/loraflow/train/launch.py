@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 RESULT, FAULT, PAUSE, ORDER = "result.json", "fault.json", "pause.json", "order.json"
 _SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_TO_SAVE = 300  # at most, for those that are told to stop: a step, and a checkpoint
 _PATHS = ("tokens", "start", "work")
 _SECTIONS: dict[str, TypeAdapter[Any]] = {
     "adapter": TypeAdapter(AdapterConfig),
@@ -37,7 +38,7 @@ def train_together(job: Job, out: Path) -> dict[str, Any]:
     """Train in `train.processes` processes and return the first one's summary.
 
     Raises:
-        UserError: what the user can mend, as the first process said it.
+        UserError: what the user can mend, as one of the processes said it.
         Paused: behind the step `job.pause_at`.
         RuntimeError: if a process failed otherwise.
     """
@@ -46,16 +47,17 @@ def train_together(job: Job, out: Path) -> dict[str, Any]:
         (job.work / name).unlink(missing_ok=True)
     write_json(job.work / ORDER, _dump(job, out))
     log.info("training in %d processes", job.settings.processes)
-    process = subprocess.Popen(
+    with subprocess.Popen(
         _command(job),
-        stdin=subprocess.PIPE,  # closes when this process dies, whatever kills it
+        stdin=subprocess.PIPE,  # closes when this process dies, or is told twice to stop
+        start_new_session=True,  # Ctrl-C in a terminal tells this process alone, which hands it on
         env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
-    )
-    try:
-        _follow(process, job.work / HISTORY, job.log_metric)
-    finally:
-        process.terminate()  # no effect on one that has ended
-        process.wait()
+    ) as process:
+        try:
+            _follow(process, job.work / HISTORY, job.log_metric)
+        finally:
+            process.terminate()  # once: each ends its step and saves; no effect on what has ended
+            process.wait()
     if (job.work / FAULT).is_file():
         raise UserError(read_json(job.work / FAULT)["message"])
     if (job.work / PAUSE).is_file():
@@ -102,8 +104,9 @@ def _dump(job: Job, out: Path) -> dict[str, Any]:
 
 def _command(job: Job) -> list[str]:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    number = ["--nproc-per-node", str(job.settings.processes)]
-    return [*launcher, *number, "-m", "loraflow.train.worker", str(job.work / ORDER)]
+    options = ["--nproc-per-node", str(job.settings.processes)]
+    options += ["--shutdown-timeout", str(_SECONDS_TO_SAVE)]
+    return [*launcher, *options, "-m", "loraflow.train.worker", str(job.work / ORDER)]
 
 
 def _follow(process: "subprocess.Popen[bytes]", history: Path, log_metric: LogMetric) -> None:

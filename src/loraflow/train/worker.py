@@ -23,8 +23,7 @@ def main() -> None:
         take_gpu(job.settings.processes)
         summary = train_here(job, out)
     except UserError as error:
-        if first:
-            write_json(job.work / FAULT, {"message": str(error)})
+        _report(job.work, error)
         sys.exit(2)
     except Paused as paused:
         if first:
@@ -32,6 +31,13 @@ def main() -> None:
         return
     if first:
         write_json(job.work / RESULT, summary)
+
+
+def _report(work: Path, error: UserError) -> None:
+    """Leave the message to the launcher: any process may have it alone, and it ends the others."""
+    own = work / f"{FAULT}.{os.environ['RANK']}"
+    write_json(own, {"message": str(error)})
+    own.replace(work / FAULT)
 
 
 if __name__ == "__main__":
