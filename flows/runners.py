@@ -4,17 +4,14 @@ Scheduling is Prefect's task runners' and the clusters' work; what a killed work
 handed out again, and goes on from its checkpoint.
 """
 
-import fcntl
 import logging
 import multiprocessing
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import Task
@@ -22,6 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
 from flows.estimate import trainings_of
+from flows.gpus import require_gpus, take_gpus
 from flows.trial import Assignment, run_trial
 from loraflow.check import load_config
 from loraflow.config import RunnerConfig
@@ -78,11 +76,12 @@ def run_trials(assignments: Sequence[Assignment], config: RunnerConfig, is_done:
 
 
 def require_ready(request: Request) -> None:
-    """Check every arm before any trial starts: against the base's files, and its part of memory.
+    """Check all before any trial starts: GPUs, and every arm against its base and part of memory.
 
     Raises:
-        UserError: names the arm, its fault and the fix.
+        UserError: names the runner's keys, or the arm, the fault and the fix.
     """
+    require_gpus(request.runner)
     find = cache(find_base)  # a base is hashed once, however many arms stand on it
     for trial in [*request.controls(), *request.samples()]:
         config = load_config(request.settings_of(trial))
@@ -146,28 +145,9 @@ def _processes(config: RunnerConfig) -> Iterator[TaskRunner[Any]]:
 
 
 def _start_worker(gpus: int) -> None:
-    """End with the sweep, leave Ctrl-C to it, and take GPUs that no other worker has.
-
-    The locks are never let go of: the system does so when the process ends, however it does.
-    """
+    """End with the sweep, leave Ctrl-C to it, and take GPUs that no other worker has."""
     start_worker()
-    free: list[str] = []
-    for number in range(_count_gpus() if gpus else 0):
-        path = Path(tempfile.gettempdir()) / f"loraflow-{os.getuid()}-gpu-{number}.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        with suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free.append(str(number))
-        if len(free) == gpus:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(free)
-            return
-
-
-def _count_gpus() -> int:
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # asks the driver, starts nothing
-    import torch
-
-    return torch.cuda.device_count()
+    take_gpus(gpus)
 
 
 @contextmanager

@@ -1,0 +1,60 @@
+"""The GPUs of this machine that a sweep may use, and those that each of its workers has alone."""
+
+import fcntl
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from loraflow.config import RunnerConfig
+from loraflow.errors import UserError
+
+
+def require_gpus(runner: RunnerConfig) -> None:
+    """Refuse more workers on this machine than it has GPUs for.
+
+    Raises:
+        UserError: names the keys, their values and the fix.
+    """
+    if runner.kind == "local" or runner.address or not runner.gpus:
+        return
+    needed, there = runner.workers * runner.gpus, len(visible_gpus())
+    if needed > there:
+        raise UserError(
+            f"runner.workers={runner.workers} with runner.gpus={runner.gpus} need {needed} GPUs, "
+            f"and {there} can be seen; lower runner.workers, or set runner.gpus=0, which lets "
+            "trials share one"
+        )
+
+
+def take_gpus(number: int) -> None:
+    """Let this process see only so many GPUs, of those that no other worker has.
+
+    The locks are never let go of: the system does so when the process ends, however it does.
+    """
+    free: list[str] = []
+    for name in visible_gpus() if number else []:
+        file = f"loraflow-{os.getuid()}-gpu-{name.replace('/', '-')}.lock"
+        descriptor = os.open(Path(tempfile.gettempdir()) / file, os.O_RDWR | os.O_CREAT, 0o600)
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free.append(name)
+        if len(free) == number:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(free)
+            return
+
+
+def visible_gpus() -> list[str]:
+    """Name the GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES has."""
+    count = _count_gpus()
+    names = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if names is None:
+        return [str(number) for number in range(count)]
+    return [name.strip() for name in names.split(",")][:count]
+
+
+def _count_gpus() -> int:
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # asks the driver, starts nothing
+    import torch
+
+    return torch.cuda.device_count()
