@@ -58,7 +58,8 @@ def run_trials(assignments: Sequence[Assignment], config: RunnerConfig, is_done:
             _task(assignment)(assignment, return_state=True)
         return
     share = 1 if config.address else config.workers
-    left = [replace(one, share=share) for one in assignments]
+    gpu_share = 1 if config.gpus else share  # with GPUs of their own, or all on the first
+    left = [replace(one, share=share, gpu_share=gpu_share) for one in assignments]
     for number in range(_ROUNDS):
         if number:
             log.warning("%d trials were with workers that died; they go on", len(left))

@@ -59,6 +59,7 @@ class Assignment:
     folder: Path  # that the sweep was started in
     place: str = ""  # among those that run now: "3 of 16"
     share: int = 1  # of how many workers of this machine this is one
+    gpu_share: int = 1  # of how many that compute on the same GPU
 
 
 def run_trial(assignment: Assignment) -> "Outcome | State[Outcome]":
@@ -69,7 +70,7 @@ def run_trial(assignment: Assignment) -> "Outcome | State[Outcome]":
     """
     set_environment()
     os.chdir(assignment.folder)  # a worker may have been started elsewhere
-    share_machine(assignment.share)
+    share_machine(assignment.share, of_gpu=assignment.gpu_share)
     order, notes = assignment.order, Notes(assignment.notes)
     trial = order.trial
     with notes.alone(trial):

@@ -47,9 +47,12 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def share_machine(workers: int) -> None:
-    """Let this process have one part in `workers` of the machine's cores and memory."""
-    os.environ[_SHARE] = str(workers)
+def share_machine(workers: int, *, of_gpu: int) -> None:
+    """Let this process have one part in `workers` of the machine's cores and RAM.
+
+    Its GPU is shared by `of_gpu` such processes.
+    """
+    os.environ[_SHARE], os.environ[_GPU_SHARE] = str(workers), str(of_gpu)
 
 
 def machine_share() -> int:
@@ -57,7 +60,12 @@ def machine_share() -> int:
     return int(os.environ.get(_SHARE, "1"))
 
 
-_SHARE = "LORAFLOW_MACHINE_SHARE"
+def gpu_share() -> int:
+    """Return among how many such processes the GPU is divided."""
+    return int(os.environ.get(_GPU_SHARE, "1"))
+
+
+_SHARE, _GPU_SHARE = "LORAFLOW_MACHINE_SHARE", "LORAFLOW_GPU_SHARE"
 
 
 def start_worker() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from loraflow.estimate import machine
-from loraflow.estimate.machine import this_machine
+from loraflow.estimate.machine import Machine, this_machine
 
 LIMIT = 3 * 2**30
 
@@ -60,3 +60,21 @@ def test_files_that_can_be_read_again_do_not_fill_a_group(groups: Path) -> None:
     tight = this_machine().free
     write(groups, **full, memory__stat=f"inactive_file {2**30}")
     assert this_machine().free - tight == pytest.approx(2**30, rel=0.05)
+
+
+@pytest.mark.parametrize(("share", "total", "free"), [("1", 24, 10), ("2", 12, 10), ("4", 6, 6)])
+def test_workers_that_compute_on_one_gpu_have_a_part_each(
+    share: str, total: int, free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_gpu", lambda: Machine("some GPU", 24, 10))
+    monkeypatch.setenv("LORAFLOW_MACHINE_SHARE", "4")
+    monkeypatch.setenv("LORAFLOW_GPU_SHARE", share)
+    assert this_machine() == Machine("some GPU", total, free)
+
+
+def test_ram_that_other_workers_hold_is_not_divided_again(
+    groups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_ram", lambda: Machine("RAM", 24, 10))
+    monkeypatch.setenv("LORAFLOW_MACHINE_SHARE", "2")
+    assert this_machine() == Machine("RAM", 12, 10)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from loraflow.parallel import machine_share
+from loraflow.parallel import gpu_share, machine_share
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OF_PROCESS = Path("/proc/self/cgroup")
@@ -33,11 +33,15 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """Return the first GPU if there is one, else the RAM that this process may use.
+    """Return the GPU of this process if there is one, else the RAM that it may use.
 
-    Of RAM that several workers share it is this one's part.
+    Of what several workers share it is this one's part.
     """
-    return _gpu() or _ram().part(machine_share())
+    gpu = _gpu()
+    found, share = (gpu, gpu_share()) if gpu else (_ram(), machine_share())
+    part = found.total // share
+    # what others hold already is not free: dividing the rest would count them twice
+    return Machine(found.kind, part, min(part, found.free))
 
 
 def _gpu() -> Machine | None:
