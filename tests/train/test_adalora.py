@@ -1,6 +1,7 @@
 """AdaLoRA really moves ranks, keeps its vectors apart, and goes on after an interruption."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,10 +19,12 @@ from loraflow.train.adalora import (
     load_allocator_state,
     orthogonality_loss,
 )
+from loraflow.train.trainer import StageTrainer
 from tests.model.ways import IDS, adapter, attach, logits, loss_of, reload, trained
 
 STEPS = 12
 ARGUMENTS: Any = None  # the callback reads none
+TAKEN, SKIPPED = (SimpleNamespace(step_was_skipped=skipped) for skipped in (False, True))
 
 
 def attached(base: BaseModel, r: int = 4, steps: int = STEPS) -> Any:
@@ -42,7 +45,7 @@ def run(model: Any, optimizer: torch.optim.Optimizer, *, first: int = 0, last: i
         state.global_step = step
         (loss_of(model) + orthogonality_loss(model)).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        callback.on_optimizer_step(ARGUMENTS, state, control, model=model)
+        callback.on_optimizer_step(ARGUMENTS, state, control, model=model, optimizer=TAKEN)
         optimizer.zero_grad()
 
 
@@ -143,3 +146,56 @@ def test_without_adalora_there_is_no_state(tiny_base: BaseModel) -> None:
     model = attach(tiny_base, adapter("adapter=lora"))
     assert allocator_state(model) == {}
     load_allocator_state(model, {})
+
+
+class Stepping:
+    """Stands for the trainer beside ours, after its part of a step."""
+
+    def training_step(self) -> Tensor:
+        return torch.zeros(())
+
+
+class Stepper(StageTrainer, Stepping):
+    pass
+
+
+def test_the_penalty_is_scaled_as_the_loss_is(tiny_base: BaseModel) -> None:
+    model = attached(tiny_base)
+    trainer: Any = Stepper()
+    trainer.model, trainer.state, trainer.current_gradient_accumulation_steps = (
+        model,
+        TrainerState(),
+        1,
+    )
+    trainer.job = SimpleNamespace(adapter=SimpleNamespace(method="adalora"))
+    trainer.accelerator = SimpleNamespace(backward=lambda loss: (1024 * loss).backward())
+    trainer.training_step()
+    vectors = {name: value for name, value in trained(model).items() if "lora_E" not in name}
+    plain = torch.autograd.grad(orthogonality_loss(model), list(vectors.values()))
+    for value, gradient in zip(vectors.values(), plain, strict=True):
+        torch.testing.assert_close(value.grad, 1024 * gradient)
+
+
+def test_a_step_that_was_skipped_measures_no_importance(tiny_base: BaseModel) -> None:
+    model = attached(tiny_base)
+    for value in trained(model).values():
+        value.grad = torch.full_like(value, torch.inf)
+    RankAllocation().on_optimizer_step(
+        ARGUMENTS, TrainerState(), TrainerControl(), model=model, optimizer=SKIPPED
+    )
+    assert allocator_state(model) == {}
+
+
+def test_ranks_end_at_the_budget_though_that_step_was_skipped(tiny_base: BaseModel) -> None:
+    model = attached(tiny_base)
+    config = model.peft_config["default"]
+    last = config.total_step - config.tfinal
+    run(model, optimizer_of(model), last=last - 1)
+    RankAllocation().on_optimizer_step(
+        ARGUMENTS,
+        TrainerState(global_step=last - 1),
+        TrainerControl(),
+        model=model,
+        optimizer=SKIPPED,
+    )
+    assert sum(ranks(model)) == 4 * len(ranks(model))

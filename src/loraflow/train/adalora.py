@@ -23,10 +23,18 @@ class RankAllocation(TrainerCallback):  # type: ignore[misc]  # transformers com
         state: TrainerState,
         control: TrainerControl,
         model: nn.Module,
+        optimizer: Any,
         **_: Any,
     ) -> None:
-        """Measure importance and take ranks away; gradients of the step are still there."""
-        _inside(model).update_and_allocate(state.global_step + 1)  # this step is not counted yet
+        """Measure importance and take ranks away; gradients of the step are still there.
+
+        Those of a step that accelerate's `optimizer` skipped are not finite: nothing is measured.
+        """
+        step = state.global_step + 1  # this one is not counted yet
+        config = _config(model)
+        measures = step < config.total_step - config.tfinal
+        if not (measures and optimizer.step_was_skipped):
+            _inside(model).update_and_allocate(step)
 
 
 def orthogonality_loss(model: nn.Module) -> Tensor:

@@ -56,7 +56,7 @@ class StageTrainer:
         loss: Tensor = super().training_step(*args, **kwargs)  # type: ignore[misc]
         if self.job.adapter.method == "adalora":  # once a step: a micro-batch bears its share
             share = orthogonality_loss(self.model) / self.current_gradient_accumulation_steps
-            share.backward()  # type: ignore[no-untyped-call]
+            self.accelerator.backward(share)  # float16 scales it as the loss
         return loss
 
     _step_of_rows = -1
