@@ -94,6 +94,16 @@ def test_computing_activations_twice_keeps_fewer(tiny_base: BaseModel) -> None:
     assert twice < kept / 2
 
 
+def test_a_gpu_keeps_no_weights_of_attention(tiny_base: BaseModel) -> None:
+    found = training(tiny_base, "quantization=none", "quantization.compute_dtype=bfloat16")
+    weights = 2 * ROWS * 4 * LENGTH**2 * 2  # layers, rows, heads, and bytes of bfloat16
+    on_cpu, on_gpu = (
+        trace_all(build_model(one), one)[BACKWARD][ACTIVATIONS]
+        for one in (found, replace(found, on_gpu=True))
+    )
+    assert on_cpu - on_gpu > 0.9 * weights
+
+
 def test_what_two_tensors_share_counts_once_and_only_while_it_lives() -> None:
     model = nn.Linear(8, 8, device="meta")
     with traced(model) as ledger, torch.no_grad():

@@ -53,7 +53,8 @@ def estimate_training(training: Training, *, on_gpu: bool) -> Estimate:
     Trainings that differ in their rate or seed alone take the same: it is worked out once.
     """
     settings = replace(training.settings, learning_rate=1.0, seed=0)
-    return _estimate(_Alike(repr(replace(training, settings=settings)), training), on_gpu)
+    training = replace(training, on_gpu=on_gpu)
+    return _estimate(_Alike(repr(replace(training, settings=settings)), training))
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class _Alike:
 
 
 @lru_cache(maxsize=256)
-def _estimate(alike: _Alike, on_gpu: bool) -> Estimate:
+def _estimate(alike: _Alike) -> Estimate:
     training = alike.training
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of PEFT's calls into transformers
@@ -73,12 +74,12 @@ def _estimate(alike: _Alike, on_gpu: bool) -> Estimate:
         parts = _held(model, training)
         if training.adapter.method != "none":
             parts |= _worst_moment(model, training)
-    if not on_gpu:
+    if not training.on_gpu:
         share = _HOLES_KEPT if training.settings.speed.keep_memory else _HOLES
         parts["holes in the heap"] = share * sum(parts.get(name, 0) for name in _PASSING)
         parts = {name: size * training.settings.processes for name, size in parts.items()}
-    parts["CUDA context" if on_gpu else "libraries"] = (
-        CUDA_CONTEXT if on_gpu else LIBRARIES * training.settings.processes
+    parts["CUDA context" if training.on_gpu else "libraries"] = (
+        CUDA_CONTEXT if training.on_gpu else LIBRARIES * training.settings.processes
     )
     return Estimate(
         {name: size / GIB for name, size in parts.items() if size},

@@ -40,6 +40,7 @@ class Training:
     trust_remote_code: bool = False
     checkpointing: bool = False  # activations are computed twice
     unpacked: bool = False  # a quantized base is de-quantized once
+    on_gpu: bool = False  # where attention keeps no weights, however short rows are
 
 
 def training_of(base: BaseModel, adapter: AdapterConfig, settings: TrainConfig) -> Training:

@@ -1,6 +1,7 @@
 """One micro-batch, forwards and backwards, by our own loss on tensors without contents."""
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from transformers.masking_utils import AttentionMaskInterface
 from loraflow.estimate.shapes import Model, Training, trained_tensors
 from loraflow.estimate.trace import Ledger, Parts, traced
 from loraflow.model.quantize import compute_dtype
+from loraflow.train.attend import attend_fused
 from loraflow.train.attention import NAME, packed_attention
 from loraflow.train.loss import answer_losses, uses_model_forward
 from loraflow.train.packing import pack, pad
@@ -32,7 +34,9 @@ def trace_step(model: Model, training: Training, layers: str) -> dict[str, Parts
     if training.checkpointing:
         inside.activation_checkpointing_enable({"use_reentrant": False})
     if packs:
-        AttentionInterface.register(NAME, packed_attention)
+        # tensors that claim to lie on a CPU would be attended to as is fast there
+        fused = partial(packed_attention, attend=attend_fused)
+        AttentionInterface.register(NAME, fused if training.on_gpu else packed_attention)
         AttentionMaskInterface.register(NAME, lambda *_, **__: None)
         inside.set_attn_implementation(NAME)
     model.train()

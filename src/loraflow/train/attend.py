@@ -35,9 +35,22 @@ def attend(
     Returns:
         (1, heads, tokens, width)
     """
-    window = window if window is not None and query.shape[2] > window else None
     if _are_products_faster(query, dropout):
         return _by_products(query, key, value, window, scale)
+    return attend_fused(query, key, value, window=window, dropout=dropout, scale=scale)
+
+
+def attend_fused(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    window: int | None,
+    dropout: float,
+    scale: float | None,
+) -> Tensor:
+    """Attend as `attend` does, by torch's kernel wherever the tensors are."""
+    window = window if window is not None and query.shape[2] > window else None
     return F.scaled_dot_product_attention(
         query,
         key,

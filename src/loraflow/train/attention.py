@@ -1,7 +1,7 @@
 """Attention inside each of several sequences that lie end to end, without padding."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -85,6 +85,7 @@ def packed_attention(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
+    attend: Callable[..., Tensor] = attend,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """Attend causally inside each sequence.
@@ -95,6 +96,7 @@ def packed_attention(
         key: as query
         value: as query
         attention_mask: none: what may be seen follows from the bounds
+        attend: computes one sequence
         options: cu_seq_lens_q (sequences + 1,) says where sequences begin and end; scaling of the
             scores, dropout of the weights, and sliding_window, how many tokens back are seen
 
