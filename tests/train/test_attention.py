@@ -17,6 +17,7 @@ from transformers import (
     Qwen3Config,
 )
 
+from loraflow.train import attention
 from loraflow.train.attend import attend
 from loraflow.train.attention import NAME, packed_attention, use_packed_attention
 from loraflow.train.packing import pack
@@ -57,7 +58,7 @@ PACKABLE = [
 def test_packed_rows_give_the_hidden_states_of_single_rows(config: PretrainedConfig) -> None:
     model = model_of(config)
     alone = [model.base_model(input_ids=torch.tensor([row])).last_hidden_state[0] for row in ROWS]
-    assert use_packed_attention(model, ROWS)
+    assert use_packed_attention(model, ROWS, dtype=torch.float32)
     inputs = {name: value for name, value in pack([(row, row) for row in ROWS]).items()}
     inputs.pop("labels")
     packed = model.base_model(**inputs, use_cache=False).last_hidden_state[0]
@@ -75,19 +76,42 @@ def test_packed_rows_give_the_hidden_states_of_single_rows(config: PretrainedCon
 def test_a_model_that_cannot_be_packed_is_left_as_it_was(config: PretrainedConfig) -> None:
     model = model_of(config)
     before = model.config._attn_implementation
-    assert not use_packed_attention(model, ROWS)
+    assert not use_packed_attention(model, ROWS, dtype=torch.float32)
     assert model.config._attn_implementation == before != NAME
 
 
 def test_learned_positions_restart_in_gpt2_too() -> None:
     model = model_of(GPT2Config(vocab_size=64, n_embd=32, n_layer=1, n_head=4))
-    assert use_packed_attention(model, ROWS)
+    assert use_packed_attention(model, ROWS, dtype=torch.float32)
 
 
 def test_training_mode_is_kept() -> None:
     model = model_of(LlamaConfig(**SMALL)).train()
-    use_packed_attention(model, ROWS)
+    use_packed_attention(model, ROWS, dtype=torch.float32)
     assert model.training
+
+
+def test_what_a_kernel_refuses_is_padded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("FlashAttention only support fp16 and bf16 data type")
+
+    monkeypatch.setattr(attention, "packed_attention", refuse)
+    model = model_of(LlamaConfig(**SMALL))
+    before = model.config._attn_implementation
+    assert not use_packed_attention(model, ROWS, dtype=torch.float32)
+    assert model.config._attn_implementation == before
+
+
+def test_rows_are_compared_in_the_type_that_is_trained_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    types = set()
+
+    def note(module: Any, query: torch.Tensor, *rest: Any, **options: Any) -> Any:
+        types.add(query.dtype)
+        return packed_attention(module, query, *rest, **options)
+
+    monkeypatch.setattr(attention, "packed_attention", note)
+    assert use_packed_attention(model_of(LlamaConfig(**SMALL)), ROWS, dtype=torch.bfloat16)
+    assert types == {torch.bfloat16}
 
 
 def test_attention_without_bounds_is_an_error_not_a_guess() -> None:

@@ -21,7 +21,7 @@ _COMPARED_TOKENS = 64
 _LEAST_LIKENESS = 0.99  # cosine; bfloat16 rounds, a row that sees another is far below
 
 
-def use_packed_attention(model: Any, rows: Sequence[list[int]]) -> bool:
+def use_packed_attention(model: Any, rows: Sequence[list[int]], *, dtype: torch.dtype) -> bool:
     """Make `model` attend inside each sequence of a packed batch, if it then truly does.
 
     On a CPU, and on a GPU without flash-attention, by one call of `attend` for each sequence; where
@@ -32,13 +32,16 @@ def use_packed_attention(model: Any, rows: Sequence[list[int]]) -> bool:
     Args:
         model: a causal language model, with or without an adapter
         rows: token ids of two rows or more to compare with
+        dtype: of the products while it trains, which not every kernel can multiply
     """
     causal_lm = model.get_base_model() if hasattr(model, "get_base_model") else model
     rows = [row[:_COMPARED_TOKENS] for row in rows]
     own = causal_lm.config._attn_implementation
     training = causal_lm.training
     causal_lm.eval()
-    with torch.no_grad():
+    device = causal_lm.device.type
+    autocast = torch.autocast(device, dtype, enabled=dtype != torch.float32)
+    with torch.no_grad(), autocast:
         alone = [_hidden(causal_lm, pack([(row, row)])) for row in rows]
         fault = _switch(causal_lm, rows, alone)
     causal_lm.train(training)
@@ -56,7 +59,8 @@ def _switch(causal_lm: Any, rows: Sequence[list[int]], alone: list[Tensor]) -> s
     try:
         causal_lm.set_attn_implementation("flash_attention_2" if flash else NAME)
         together = _hidden(causal_lm, pack([(row, row) for row in rows]))
-    except (NotImplementedError, TypeError, ValueError) as error:
+    # RuntimeError: ours for what it does not compute, and flash-attention's kernels at another type
+    except (RuntimeError, TypeError, ValueError) as error:
         return f"{type(causal_lm).__name__}: {error}"
     parts = torch.split(together, [len(row) for row in rows])
     alike = min(

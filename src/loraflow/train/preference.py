@@ -10,6 +10,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 from trl import DPOConfig, DPOTrainer
 
+from loraflow.model.quantize import compute_dtype
 from loraflow.model.tokenizer import load_tokenizer
 from loraflow.train.arguments import hold_to_one_gpu
 from loraflow.train.attention import use_packed_attention
@@ -107,7 +108,8 @@ def build_trainer(model: Any, job: Job, arguments: dict[str, Any]) -> PairTraine
     tokenizer = load_tokenizer(job.base)
     selects = speed.learned_positions and job.settings.processes == 1
     packable = speed.packing and not uses_model_forward(model)
-    packs = selects and packable and use_packed_attention(model, rows[:2]["input_ids"])
+    dtype = compute_dtype(job.base.quantization)
+    packs = selects and packable and use_packed_attention(model, rows[:2]["input_ids"], dtype=dtype)
     collator = PairCollator(packs=packs, padding=tokenizer.pad_token_id, for_trl=not selects)
     kept, apart = split_rows(rows, job.settings)
     start = trained_values(model)

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 from trl import SFTConfig, SFTTrainer
 
+from loraflow.model.quantize import compute_dtype
 from loraflow.model.tokenizer import load_tokenizer
 from loraflow.train.arguments import hold_to_one_gpu
 from loraflow.train.attention import use_packed_attention
@@ -57,10 +58,11 @@ def build_trainer(model: Any, job: Job, arguments: dict[str, Any]) -> AnswerTrai
     selects = speed.learned_positions and job.settings.processes == 1
     if selects:
         require_known_head(model)
+    dtype = compute_dtype(job.base.quantization)
     packs = (
         speed.packing
         and not uses_model_forward(model)
-        and use_packed_attention(model, rows[:2]["input_ids"])
+        and use_packed_attention(model, rows[:2]["input_ids"], dtype=dtype)
     )
     start = trained_values(model)
     trainer = AnswerTrainer(
