@@ -10,7 +10,7 @@ _VERSIONS = {
     "prepare": 2,
     "tokenize": 2,
     "report": 1,
-    "train": 4,
+    "train": 5,
     "evaluate": 6,
     "probe": 5,
     "prompts": 5,
