@@ -65,8 +65,9 @@ class EarlyStopping(TrainerCallback):  # type: ignore[misc]  # transformers come
     """Keeps the best weights on disk, stops when they are not beaten, and puts them back.
 
     A look is taken every `train.early_stopping.steps` steps and behind the last one. The file of
-    the best weights may come from a look behind the checkpoint that a training resumes from: it is
-    still the best that was seen, and the look is taken again with the same result.
+    the best weights may come from a look behind the checkpoint that a training resumes from: that
+    look is taken again with the same result. Not so behind a divergence: weights of the attempt
+    that was given up then stay, until a look is better than those before the checkpoint.
     """
 
     def __init__(self, job: Job, trainer: Any) -> None:
