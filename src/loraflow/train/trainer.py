@@ -1,5 +1,6 @@
 """What all our trainers share: order of rows, our own checkpoints, an account of each step."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -137,11 +138,12 @@ class StageTrainer:
         """Train on from `checkpoint` to the end."""
         tensors, state = checkpoint.tensors(), checkpoint.state()
         self._resumed = (tensors, state)
-        self.tokens_read = state["tokens_read"][self.args.process_index]
+        rank = self.args.process_index
+        self.tokens_read = state["tokens_read"][rank]
         self._first_epoch = int(state["trainer"]["epoch"])
         for callback in self._stateful():
             callback.load_state_dict(state["callbacks"][type(callback).__name__])
-        TrainerState(**state["trainer"]).save_to_json(str(checkpoint.folder / _TRAINER_STATE))
+        _write_trainer_state(checkpoint.folder, state["trainer"], rank)
         self.train(resume_from_checkpoint=str(checkpoint.folder))  # type: ignore[attr-defined]
 
     def _stateful(self) -> list[Any]:
@@ -183,6 +185,13 @@ def restore_values(model: nn.Module, values: dict[str, Tensor]) -> None:
     """Undo what TRL does to an adapter beside a 4-bit base: it rounds it to bfloat16."""
     for name, value in values.items():
         model.get_parameter(name).data = value
+
+
+def _write_trainer_state(folder: Path, state: dict[str, Any], rank: int) -> None:
+    """Put it where transformers reads it; all processes do so at once, so each renames its own."""
+    own = folder / f"{_TRAINER_STATE}.{rank}"
+    TrainerState(**state).save_to_json(str(own))
+    own.replace(folder / _TRAINER_STATE)
 
 
 def _plain(optimizer: Any) -> torch.optim.Optimizer:
