@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from loraflow.config import QuantizationConfig
 from loraflow.estimate.depth import trace_all
 from loraflow.estimate.shapes import Training, build_model, layers_of, training_of
 from loraflow.estimate.step import ACTIVATIONS, BACKWARD, trace_step
@@ -95,13 +96,14 @@ def test_computing_activations_twice_keeps_fewer(tiny_base: BaseModel) -> None:
 
 
 def test_a_gpu_keeps_no_weights_of_attention(tiny_base: BaseModel) -> None:
-    found = training(tiny_base, "quantization=none", "quantization.compute_dtype=bfloat16")
+    half = QuantizationConfig("none", False, "bfloat16")
+    found = training(replace(tiny_base, quantization=half))
     weights = 2 * ROWS * 4 * LENGTH**2 * 2  # layers, rows, heads, and bytes of bfloat16
     on_cpu, on_gpu = (
         trace_all(build_model(one), one)[BACKWARD][ACTIVATIONS]
         for one in (found, replace(found, on_gpu=True))
     )
-    assert on_cpu - on_gpu > 0.9 * weights
+    assert on_cpu - on_gpu > weights / 2  # the kernel keeps its output, and a sum a token
 
 
 def test_what_two_tensors_share_counts_once_and_only_while_it_lives() -> None:

@@ -105,9 +105,9 @@ def test_what_a_kernel_refuses_is_padded(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_rows_are_compared_in_the_type_that_is_trained_in(monkeypatch: pytest.MonkeyPatch) -> None:
     types = set()
 
-    def note(module: Any, query: torch.Tensor, *rest: Any, **options: Any) -> Any:
-        types.add(query.dtype)
-        return packed_attention(module, query, *rest, **options)
+    def note(module: Any, query: Any, key: Any, value: Any, mask: Any, **options: Any) -> Any:
+        types.add(value.dtype)  # rotating makes query and key float32 again
+        return packed_attention(module, query, key, value, mask, **options)
 
     monkeypatch.setattr(attention, "packed_attention", note)
     assert use_packed_attention(model_of(LlamaConfig(**SMALL)), ROWS, dtype=torch.bfloat16)
