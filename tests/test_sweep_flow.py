@@ -46,7 +46,7 @@ def wait_for(project: Project, what: str, seconds: float = 300) -> None:
     while time.monotonic() < deadline:
         has_begun = any(run.info.run_name == what for run in trials_of(project))
         unfinished = project.folder / "store" / "unfinished" / "train"
-        if has_begun and list(unfinished.glob("*/checkpoints/*")):
+        if has_begun and list(unfinished.glob("*/checkpoints/step-*[0-9]")):
             return
         time.sleep(0.2)
     raise AssertionError(f"{what} has not begun to train")
