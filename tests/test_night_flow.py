@@ -131,7 +131,7 @@ def kill_in_training(nights: Nights) -> Any:
     process = nights.project.start("train.checkpoint.steps=5", flow="nightly")
     unfinished = nights.project.folder / "store" / "unfinished" / "train"
     deadline = time.monotonic() + 180
-    while not list(unfinished.glob("*/checkpoints/*")):
+    while not list(unfinished.glob("*/checkpoints/step-*[0-9]")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.05)
