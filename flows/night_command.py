@@ -124,7 +124,8 @@ def _unfit(config: Config) -> Iterator[str]:
         yield (
             f"before.{next(iter(config.before))}: an earlier training splits its own data, and may "
             "read rows that the nights are decided on; leave before out: run those trainings once, "
-            "on other data, merge them (make export) and set model=folder model.location=FOLDER"
+            "on other data, merge them (make export) and set model=folder model.location=FOLDER "
+            "night.name=NAME"
         )
 
 

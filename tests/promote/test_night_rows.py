@@ -28,8 +28,13 @@ def night_of(tmp_path: Path, tiny_folder: Path) -> NightOf:
     def night_of(*words: str) -> Tonight:
         request = read_night(
             [
-                *["model=folder", f"model.location={tiny_folder}", "data=file"],
-                *[f"data.path={data}", "data.min_train_rows=10", "data.train_rows=null"],
+                *["model=folder", f"model.location={tiny_folder}", "night.name=tickets"],
+                *[
+                    "data=file",
+                    f"data.path={data}",
+                    "data.min_train_rows=10",
+                    "data.train_rows=null",
+                ],
                 *[f"store={tmp_path / 'store'}", f"model.cache={tmp_path / 'models'}", *words],
             ]
         )

@@ -25,14 +25,14 @@ def nights(tiny_base: BaseModel, tmp_path: Path) -> list[Night]:
 def tonight(nights: list[Night], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tonight:
     """A night behind a rollback from version 2 to version 1, in which nothing is decided."""
     tracking = tracking_in(tmp_path)
-    registry = Registry(tracking, "客服")
+    registry = Registry(tracking, "tickets")
     for night in nights:
         registry.promote(register(registry, night), by="schedule", reason="better")
     registry.rollback(by="ann", reason="worse on refunds")
     monkeypatch.setattr(verdict, "step", lambda name, *_: pytest.fail(name))
-    line = Line(tmp_path / "nights", "客服")
+    line = Line(tmp_path / "nights", "tickets")
     words = [f"tracking.uri={tracking.uri}", f"tracking.experiment={tracking.experiment}"]
-    return Tonight(read_night([*words, "night.name=客服"]), line, line.begin("schedule"))
+    return Tonight(read_night([*words, "night.name=tickets"]), line, line.begin("schedule"))
 
 
 def challenger(night: Night) -> Any:
