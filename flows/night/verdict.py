@@ -50,8 +50,8 @@ def settle(tonight: Tonight, challenger: Challenger) -> tuple[Outcome, str]:
     tonight.diary.champion = None if champion is None else champion.number
     if champion is not None and champion.files == files:
         return _again(tonight, champion)
-    if (refused := tonight.registry.rolled_back(files)) is not None:
-        return "kept", _rolled_back(tonight, refused)
+    if (retired := tonight.registry.retired(files)) is not None:
+        return "kept", _retired(tonight, retired)
     decision = step("decide", _decide, tonight, challenger, champion)
     step("promote" if decision.promote else "keep", _carry_out, tonight, challenger, decision)
     return "promoted" if decision.promote else "kept", decision.sentence
@@ -74,12 +74,12 @@ def _again(tonight: Tonight, champion: "Version") -> tuple[Outcome, str]:
     return "promoted", decision.sentence
 
 
-def _rolled_back(tonight: Tonight, version: "Version") -> str:
-    """Say why a night leaves it at what a person decided on the same weights."""
+def _retired(tonight: Tonight, version: "Version") -> str:
+    """Say why a night leaves it at what was decided on the same weights."""
     tonight.diary.version = version.number
     return (
-        f"the same weights came out as those of version {version.number}, which was rolled back "
-        f"({version.history[-1]}); only a person brings it back: "
+        f"the same weights came out as those of version {version.number}, which was "
+        f"{version.state} ({version.history[-1]}); only a person brings it back: "
         f"make rollback ARGS='version={version.number} reason=\"...\"'"
     )
 

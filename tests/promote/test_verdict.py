@@ -1,4 +1,4 @@
-"""What becomes of a challenger whose weights a person has judged before."""
+"""What becomes of a challenger whose weights were champion before."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,12 +23,11 @@ def nights(tiny_base: BaseModel, tmp_path: Path) -> list[Night]:
 
 @pytest.fixture
 def tonight(nights: list[Night], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tonight:
-    """A night behind a rollback from version 2 to version 1, in which nothing is decided."""
+    """A night behind two promotions, in which nothing is decided."""
     tracking = tracking_in(tmp_path)
     registry = Registry(tracking, "tickets")
     for night in nights:
         registry.promote(register(registry, night), by="schedule", reason="better")
-    registry.rollback(by="ann", reason="worse on refunds")
     monkeypatch.setattr(verdict, "step", lambda name, *_: pytest.fail(name))
     line = Line(tmp_path / "nights", "tickets")
     words = [f"tracking.uri={tracking.uri}", f"tracking.experiment={tracking.experiment}"]
@@ -42,8 +41,17 @@ def challenger(night: Night) -> Any:
 def test_weights_that_a_person_rolled_back_are_kept_from_promotion_by_whatever_run(
     tonight: Tonight, nights: list[Night]
 ) -> None:
+    tonight.registry.rollback(by="ann", reason="worse on refunds")
     outcome, reason = verdict.settle(tonight, challenger(nights[1]))
     assert outcome == "kept"
     assert "those of version 2, which was rolled back (" in reason
     assert "by ann: worse on refunds); only a person brings it back: make rollback" in reason
     assert tonight.diary.version == 2
+
+
+def test_weights_that_a_promotion_replaced_do_not_come_back_by_a_night(
+    tonight: Tonight, nights: list[Night]
+) -> None:
+    outcome, reason = verdict.settle(tonight, challenger(nights[0]))
+    assert outcome == "kept"
+    assert "those of version 1, which was replaced (" in reason

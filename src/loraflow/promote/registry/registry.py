@@ -23,6 +23,7 @@ from loraflow.promote.registry.moving import carry_out, repair
 from loraflow.promote.registry.version import (
     FILES,
     REGISTERED,
+    REPLACED,
     ROLLED_BACK,
     Version,
     as_tag,
@@ -79,10 +80,14 @@ class Registry:
                 )
             return found
 
-    def rolled_back(self, files: Mapping[str, str]) -> Version | None:
-        """Return a version of these files that a person has rolled back, if there is one."""
+    def retired(self, files: Mapping[str, str]) -> Version | None:
+        """Return a version of these files that was champion and is not any more, if there is one.
+
+        The first that a person has rolled back, before one that a promotion has replaced.
+        """
         with self._explained():
-            return self._entries.in_state(ROLLED_BACK, files)
+            found = (self._entries.in_state(state, files) for state in (ROLLED_BACK, REPLACED))
+            return next((version for version in found if version is not None), None)
 
     def register(self, run_id: str, folder: Path, tags: Mapping[str, str]) -> Version:
         """Make the adapter in `folder`, which the run has logged, a version, and return it.
