@@ -1,5 +1,6 @@
 """The command line of every flow: Hydra composes, `loraflow.check` judges, errors are short."""
 
+import atexit
 import gc
 import os
 import re
@@ -40,14 +41,13 @@ def run_command(body: Callable[[Config], None]) -> None:
 def run_safely(body: Callable[[], None]) -> None:
     """Run a command; exit with status 2 and a message for what the user can mend."""
     set_environment()
+    atexit.register(gc.freeze)  # else the end goes over all objects of the libraries, for seconds
     try:
         body()
     except UserError as error:
         _fail(str(error))
     except KeyboardInterrupt:
         sys.exit("\nstopped; the same command goes on after the last finished stage")
-    finally:
-        gc.freeze()  # else the interpreter's end goes over all libraries' objects, for seconds
 
 
 def shows_help(text: str | None) -> bool:

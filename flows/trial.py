@@ -187,7 +187,9 @@ def _import_libraries() -> None:
     takes a third of the time, before each stage, and at the end.
     """
     gc.disable()
-    for name in _LIBRARIES:
-        import_module(name)
-    gc.freeze()
-    gc.enable()
+    try:
+        for name in _LIBRARIES:
+            import_module(name)
+        gc.freeze()
+    finally:
+        gc.enable()

@@ -7,7 +7,7 @@ from loraflow.model.tokenizer import Tokenizer
 
 # Text that is tokenized apart stands behind one of these, since SentencePiece puts a space before
 # whatever stands first.
-_ANCHORS = ("\n", ":")
+ANCHORS = ("\n", ":")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,15 @@ def tokenize(
     ]
 
 
+def tokenize_apart(tokenizer: Tokenizer, text: str, anchors: Sequence[str] = ANCHORS) -> list[int]:
+    """Return the tokens of `text`, the same ones wherever it stands."""
+    for anchor in anchors:
+        before, both = _ids(tokenizer, [anchor, anchor + text])
+        if both[: len(before)] == before:
+            return both[len(before) :]
+    return _ids(tokenizer, [text])[0]
+
+
 def _joints(pieces: Sequence[Piece]) -> Iterator[tuple[str, str]]:
     """Yield each piece behind the last text before it."""
     before = ""
@@ -46,11 +55,7 @@ def _joints(pieces: Sequence[Piece]) -> Iterator[tuple[str, str]]:
 def _behind(tokenizer: Tokenizer, before: list[int], both: list[int], piece: str) -> list[int]:
     if both[: len(before)] == before:
         return both[len(before) :]
-    for anchor in _ANCHORS:
-        before, both = _ids(tokenizer, [anchor, anchor + piece])
-        if both[: len(before)] == before:
-            return both[len(before) :]
-    return _ids(tokenizer, [piece])[0]
+    return tokenize_apart(tokenizer, piece)
 
 
 def _ids(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loraflow.config import TemplateConfig
+from loraflow.data.pieces import ANCHORS, tokenize_apart
 from loraflow.data.records import Message
 from loraflow.data.template import Refusal, Template
 from loraflow.model.source import BaseModel
@@ -17,7 +18,6 @@ _PLAIN = (
     "{% else %}{{ 'Answer: ' + message['content'] + '\n\n' }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}{{ 'Answer: ' }}{% endif %}"
 )
-_ANCHORS = ("\n", ":")  # to tokenize behind: SentencePiece puts a space before what stands first
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,9 @@ class ChatTokens:
         ids = self.prompt_ids([{"role": "user", "content": ""}])
         return ids or [next(token for token in first if token is not None)]
 
-    def answer_ids(self, text: str, *, behind: str = _ANCHORS[0]) -> list[int]:
+    def answer_ids(self, text: str, *, behind: str = ANCHORS[0]) -> list[int]:
         """Return the tokens of `text`, the same ones wherever it stands."""
-        for anchor in (behind, *_ANCHORS):
-            before, both = self._ids(anchor), self._ids(anchor + text)
-            if both[: len(before)] == before:
-                return both[len(before) :]
-        return self._ids(text)
+        return tokenize_apart(self._tokenizer, text, (behind, *ANCHORS))
 
     def without_beginning(self, text: str, tokens: int) -> str:
         """Return the text without about so many of its first tokens."""
