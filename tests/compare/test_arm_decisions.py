@@ -48,7 +48,7 @@ def test_the_gain_over_the_base_model_is_in_its_interval_95_times_in_100() -> No
 
 
 def test_one_item_is_no_comparison() -> None:
-    with pytest.raises(ValueError, match="two items"):
+    with pytest.raises(ValueError, match="two prompts"):
         compared(noisy(3, 1, 1))
 
 

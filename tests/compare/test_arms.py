@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from loraflow.compare.arms import Comparison, compare_arms, holm
+from loraflow.compare.arms import Comparison, compare_arms
 from loraflow.compare.metrics import METRICS
+from loraflow.compare.pairs import holm
 from loraflow.compare.statistics import Array, ratio, weighted
-from loraflow.compare.variance import estimate_noise
+from loraflow.compare.variance import Spread, estimate_noise
 
 Arms = dict[str, list[list[dict[str, Any]]]]
 
@@ -113,10 +115,10 @@ def test_what_is_seen_is_corrected_for_the_pairs_that_are_still_open() -> None:
     (gap,) = alone.gaps.values()
     reach = gap.difference.high - gap.difference.mean
     assert gap.detectable == pytest.approx(reach * (1.984 + 0.845) / 1.984, rel=1e-2)
-    together = compared(alike).gaps["r=1" if "r=1" in compared(alike).gaps else "r=2"]
+    together = next(iter(compared(alike).gaps.values()))
     reach = together.difference.high - together.difference.mean
     of_15_pairs = 3.0  # t of 99 degrees at 0.05 / 15
-    assert together.detectable == pytest.approx(reach * (of_15_pairs + 0.845) / 1.984, rel=1e-2)
+    assert together.detectable == pytest.approx(reach * (of_15_pairs + 0.845) / 3.0, rel=1e-2)
 
 
 def test_all_answers_right_is_no_proof() -> None:
@@ -172,6 +174,16 @@ def test_holm_steps_down_from_the_smallest() -> None:
     assert holm([0.5, 0.9]) == pytest.approx([1, 1])
 
 
+def test_a_tail_is_that_of_its_quantile() -> None:
+    spread = Spread(0.3, 0.1, 0.0, 59, 3)
+    for tail in (0.4, 0.025, 1e-9):
+        assert spread.tail(spread.quantile(tail) * spread.error) == pytest.approx(tail, rel=1e-6)
+    assert spread.tail(-0.1) == pytest.approx(1 - spread.tail(0.1))
+    assert Spread(0.3, 0.0, 0.0, 59, 59).tail(1e9) == 0
+    between = [stats.t.isf(0.025, degrees) for degrees in (59, 3)]
+    assert between[0] < spread.quantile(0.025) < between[1]  # Cochran 1964
+
+
 @pytest.fixture
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """A variance of 1,000 draws is known to 5%: enough for averages over hundreds of trials."""
@@ -219,12 +231,12 @@ def coverage(scenario: str, *, trials: int, seeds: int, items: int = 60) -> floa
 @pytest.mark.usefixtures("few_draws")
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_the_interval_of_a_difference_holds_the_truth_95_times_in_100(scenario: str) -> None:
-    assert 0.93 <= coverage(scenario, trials=300, seeds=2) <= 0.97
+    assert 0.93 <= coverage(scenario, trials=500, seeds=2) <= 0.97
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_draws")
-@pytest.mark.parametrize("seeds", [1, 2, 3])
+@pytest.mark.parametrize("seeds", [1, 3])
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_intervals_hold_the_truth_for_any_number_of_seeds(scenario: str, seeds: int) -> None:
     if seeds == 1 and scenario in ("seed noise", "skewed"):

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from loraflow.compare.arms import compare_arms
 from loraflow.compare.recommend import Recommendation, recommend
-from tests.compare.test_arms import compared, few_draws, noisy, simulated
+from tests.compare.test_arms import as_items, compared, few_draws, noisy, simulated
 
 __all__ = ["few_draws"]
 SIZES = {f"r={2**power}": float(2**power) for power in range(8)}
@@ -79,3 +80,36 @@ def test_an_arm_worse_by_more_than_the_margin_is_seldom_called_enough() -> None:
         found = recommend(compared(arms, 0.05), SIZES, controls=["r=1"])
         wrong += found.kind == "enough" and found.arm in ("r=2", "r=4", "r=8")
     assert wrong <= 5
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1)])
+def test_of_arms_of_one_size_the_nearest_to_the_best_is_recommended(
+    order: Sequence[int],
+) -> None:
+    arms = noisy(4, 2, 400) - np.array([0.5, 0.0, 0.004, 0.009])[:, None, None]
+    items = as_items(arms)
+    names = ["r=1", *(f"r={2**place}" for place in order)]
+    found = recommend(
+        compare_arms({name: items[name] for name in names}, "rougeL", margin=0.05),
+        {"r=1": 0.0, "r=2": 8.0, "r=4": 8.0, "r=8": 8.0},
+        controls=["r=1"],
+    )
+    assert (found.kind, found.arm) == ("best", "r=2")
+    assert found.sentence == "r=2 is the best, and no arm is smaller."
+
+
+def test_a_gain_is_seen_though_the_highest_number_is_too_noisy_for_one() -> None:
+    draw = np.random.default_rng(1)
+    base = draw.normal(0.4, 0.2, 60)
+    steady, wild = base + draw.normal(0.03, 0.01, 60), base + draw.normal(0, 0.9, 60)
+    wild += 0.05 + base.mean() - wild.mean()
+    comparison = compared(np.array([[base], [steady], [wild]]), 0.001)
+    assert comparison.best == "r=4"
+    found = recommend(comparison, SIZES, controls=["r=1"])
+    assert (found.kind, found.inside_noise) == ("cannot tell", "r=2")
+
+
+def test_it_is_said_if_the_base_was_not_compared() -> None:
+    arms = noisy(2, 2, 200)
+    assert "base model is not among" in recommend(compared(arms), SIZES).sentence
+    assert "base model" not in recommended([0.4, 0.0, 0.0]).sentence

@@ -139,3 +139,11 @@ METRICS: dict[str, Metric] = {  # in the order of tables
 def counted(metric: Metric, items: Sequence[Item]) -> list[int]:
     """Return the places of the items that the metric counts."""
     return [place for place, item in enumerate(items) if item.get(metric.needs) is not None]
+
+
+def prompts_of(items: Sequence[Item]) -> list[str]:
+    """Name the prompt of each item: rows that share one are no independent items.
+
+    What has no prompt, such as raw text, is an item of its own.
+    """
+    return [item.get("prompt") or item["id"] for item in items]

@@ -1,13 +1,11 @@
 """One recommendation from a comparison: the smallest arm that is as good as the best, or none."""
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import stats
-
-from loraflow.compare.arms import LEVEL, POWER, Comparison
+from loraflow.compare.arms import Comparison
+from loraflow.compare.needed import needed
 
 Kind = Literal["enough", "best", "cannot tell", "no gain"]
 
@@ -29,6 +27,8 @@ def recommend(
 ) -> Recommendation:
     """Recommend the smallest arm that is shown to lose less than the margin against the best.
 
+    Of arms of one size it is the one nearest to the best.
+
     Args:
         comparison: of all arms
         sizes: trainable parameters of each arm
@@ -37,66 +37,65 @@ def recommend(
     Raises:
         ValueError: if every arm is a control.
     """
-    adapters = sorted(
-        (arm for arm in comparison.arms if arm not in controls), key=sizes.__getitem__
-    )
-    if not adapters:
+    there = [arm for arm in comparison.arms if arm not in controls]
+    if not there:
         raise ValueError("nothing but controls was compared")
-    if not _is_gain(comparison, controls):
-        return _no_gain(comparison, adapters, controls)
+    if not _is_gain(comparison, there, controls):
+        return _no_gain(comparison, there, controls)
+    adapters = sorted(there, key=lambda one: (sizes[one], _distance(comparison, one)))
     arm = next(one for one in adapters if _is_within(comparison, one))
-    unknown = [one for one in adapters[: adapters.index(arm)] if not _is_worse(comparison, one)]
+    smaller = [one for one in adapters if sizes[one] < sizes[arm]]
+    unknown = [one for one in smaller if not _is_worse(comparison, one)]
     kind: Kind = "enough"
     if arm == comparison.best:
         kind = "cannot tell" if unknown else "best"
-    said = _SAID[kind](comparison, arm, adapters)
+    limits = f"{_no_control(controls)}{_few_seeds(comparison)}"
+    said = _SAID[kind](comparison, arm, [one for one in smaller if one not in unknown])
     if not unknown:
-        return Recommendation(kind, arm, arm, f"{said}{_one_seed(comparison)}")
-    items, seeds = _needed(comparison, unknown[0])
+        return Recommendation(kind, arm, arm, f"{said}{limits}")
+    items, seeds = needed(comparison, unknown[0])
     doubt = _doubt(comparison, unknown, items, seeds)
-    return Recommendation(
-        kind, arm, unknown[0], f"{said}{doubt}{_one_seed(comparison)}", items, seeds
-    )
+    return Recommendation(kind, arm, unknown[0], f"{said}{doubt}{limits}", items, seeds)
+
+
+def _distance(comparison: Comparison, arm: str) -> float:
+    return 0.0 if arm == comparison.best else abs(comparison.gaps[arm].difference.mean)
 
 
 def _is_within(comparison: Comparison, arm: str) -> bool:
-    return arm == comparison.best or comparison.gaps[arm].verdict in (
-        "equivalent",
-        "worse, within the margin",
-    )
+    return arm == comparison.best or comparison.gaps[arm].is_within
 
 
 def _is_worse(comparison: Comparison, arm: str) -> bool:
-    return arm != comparison.best and comparison.gaps[arm].p_holm < LEVEL
+    return (comparison.best, arm) in comparison.clear
 
 
-def _is_gain(comparison: Comparison, controls: Collection[str]) -> bool:
-    """Tell whether some adapter is clearly better than every control."""
-    return comparison.best not in controls and all(
-        _is_worse(comparison, control) for control in controls
+def _is_gain(comparison: Comparison, adapters: Collection[str], controls: Collection[str]) -> bool:
+    """Tell whether some adapter, not the best one necessarily, is clearly better than controls."""
+    return any(
+        all((adapter, control) in comparison.clear for control in controls) for adapter in adapters
     )
 
 
 def _no_gain(
-    comparison: Comparison, adapters: Sequence[str], controls: Collection[str]
+    comparison: Comparison, adapters: Collection[str], controls: Collection[str]
 ) -> Recommendation:
     if comparison.best in controls:
-        control, best = comparison.best, f"{comparison.best} is the best arm"
+        control, said = comparison.best, f"{comparison.best} is the best arm"
     else:
         near = [one for one in controls if not _is_worse(comparison, one)]
-        control = min(near, key=lambda one: abs(comparison.gaps[one].difference.mean))
-        best = f"it is {_gap(comparison, control)}, which is inside the noise"
+        control = min(near, key=lambda one: _distance(comparison, one))
+        said = f"it is {_gap(comparison, control)}, which is inside the noise"
     return Recommendation(
         "no gain",
         None,
         control,
-        f"No adapter is clearly better than {control}: {best}. Train longer, on more rows, or with "
-        f"another learning rate before ranks are compared.{_one_seed(comparison)}",
+        f"No adapter is clearly better than {control}: {said}. Train longer, on more rows, or with "
+        f"another learning rate before ranks are compared.{_few_seeds(comparison)}",
     )
 
 
-def _enough(comparison: Comparison, arm: str, adapters: Sequence[str]) -> str:
-    worse = [one for one in adapters[: adapters.index(arm)] if _is_worse(comparison, one)]
+def _enough(comparison: Comparison, arm: str, worse: Sequence[str]) -> str:
     smaller = f" {_listed(worse)} {_are(worse)} clearly worse." if worse else ""
     return (
         f"{arm} is enough: it is {_gap(comparison, arm)}, and what it loses is shown to be less "
@@ -104,18 +103,17 @@ def _enough(comparison: Comparison, arm: str, adapters: Sequence[str]) -> str:
     )
 
 
-def _best(comparison: Comparison, arm: str, adapters: Sequence[str]) -> str:
-    worse = adapters[: adapters.index(arm)]
+def _best(comparison: Comparison, arm: str, worse: Sequence[str]) -> str:
     if not worse:
-        return f"{arm} is both the smallest arm and the best."
-    nearest = min(worse, key=lambda one: abs(comparison.gaps[one].difference.mean))
+        return f"{arm} is the best, and no arm is smaller."
+    nearest = min(worse, key=lambda one: _distance(comparison, one))
     return (
         f"{arm} is the best, and every smaller arm is clearly worse. The nearest of them, "
         f"{nearest}, is {_gap(comparison, nearest)}."
     )
 
 
-def _open(comparison: Comparison, arm: str, adapters: Sequence[str]) -> str:
+def _open(comparison: Comparison, arm: str, worse: Sequence[str]) -> str:
     return f"This evaluation cannot tell which arm is enough. {arm} has the best number."
 
 
@@ -128,15 +126,15 @@ def _doubt(
     """Say of smaller arms that they may be as good, and what it takes to know."""
     arm = unknown[0]
     gap = comparison.gaps[arm]
-    needed = " and ".join(
+    takes = " and ".join(
         [
             *([f"about {items:,} items (now {comparison.items:,})"] if items else []),
             *([f"{seeds:,} seeds (now {_seeds(comparison, arm)})"] if seeds else []),
         ]
     )
     settled = (
-        f"to settle it for a margin of {comparison.margin:g} it takes {needed}"
-        if needed
+        f"to settle it for a margin of {comparison.margin:g} it takes {takes}"
+        if takes
         else "an arm as good as the best would mostly have been shown so by these items and seeds"
     )
     also = f" (so {_are(unknown[1:])} {_listed(unknown[1:])})" if unknown[1:] else ""
@@ -147,35 +145,13 @@ def _doubt(
     )
 
 
-def _needed(comparison: Comparison, arm: str) -> tuple[int | None, int | None]:
-    """Return the items and the seeds of each arm that would settle an arm; None: there are enough.
-
-    So many that an arm as good as the best is itself the best, or is shown to be within the margin,
-    with a probability of 80%. More items make the part of the items smaller, more seeds that of the
-    seeds. Arms not yet shown within share the level, as in Holm's correction; arms inside the noise
-    share the 20%, for each may come out so far above by chance that `arm` looks worse (Bonferroni).
-    """
-    unsure = sum(not _is_within(comparison, one) for one in comparison.arms)
-    rivals = sum(not _is_worse(comparison, one) for one in comparison.arms) - 1  # less `arm`
-    quantiles = stats.norm.isf([LEVEL / unsure, (1 - POWER) / rivals])
-    wanted = (comparison.margin / float(quantiles.sum())) ** 2
-    spread = comparison.gaps[arm].spread
-    of_items, of_seeds = spread.items + spread.answers, spread.seeds - spread.answers
-    seeds = None
-    if of_seeds > wanted / 2:
-        share = sum(1 / len(comparison.arms[one].seeds) for one in (arm, comparison.best))
-        seeds = math.ceil(2 * (of_seeds / share) / (wanted / 2))
-        of_seeds = wanted / 2
-    items = math.ceil(comparison.items * of_items / (wanted - of_seeds))
-    return items if items > comparison.items else None, seeds
-
-
 def _gap(comparison: Comparison, arm: str) -> str:
     """Say where an arm stands: 0.004 below the best, r=16 (95% interval -0.011 to 0.003)."""
     gap = comparison.gaps[arm].difference
     side = "above" if gap.mean > 0 else "below"
+    where = f"{abs(gap.mean):.3g} {side}" if gap.mean else "equal to"
     return (
-        f"{abs(gap.mean):.3g} {side} the best, {comparison.best} (difference in "
+        f"{where} the best, {comparison.best} (difference in "
         f"{comparison.metric}, 95% interval {gap.low:.3g} to {gap.high:.3g})"
     )
 
@@ -184,10 +160,16 @@ def _seeds(comparison: Comparison, arm: str) -> int:
     return min(len(comparison.arms[one].seeds) for one in (arm, comparison.best))
 
 
-def _one_seed(comparison: Comparison) -> str:
-    if comparison.seed_deviation is not None:
+def _no_control(controls: Collection[str]) -> str:
+    if controls:
         return ""
-    return " Every arm has one seed: another training of the same settings may differ by more."
+    return " The base model is not among the arms: that it gains anything by training is not shown."
+
+
+def _few_seeds(comparison: Comparison) -> str:
+    if comparison.seed_deviation is None:
+        return " Every arm has one seed: another training of the same settings may differ by more."
+    return ""
 
 
 def _listed(arms: Sequence[str]) -> str:

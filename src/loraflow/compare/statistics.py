@@ -77,7 +77,7 @@ def interval(
     `sums` has a row an item, of what is added up; items of one cluster (the turns of a question,
     say) are drawn together.
     """
-    grouped = _by_cluster(sums, clusters)
+    grouped = by_cluster(sums, clusters)
     low, high = _bounds(grouped, value, seed)
     return Interval(float(value(grouped.sum(axis=0))), low, high)
 
@@ -95,7 +95,7 @@ def paired_interval(
     What makes an item hard for both arms does not widen the interval.
     """
     arms = np.stack([challenger, reference], axis=1)
-    grouped = _by_cluster(arms.reshape(len(arms), -1), clusters)
+    grouped = by_cluster(arms.reshape(len(arms), -1), clusters)
 
     def difference(flat: Array) -> Array:
         both = flat.reshape(*flat.shape[:-1], 2, challenger.shape[1])
@@ -149,7 +149,7 @@ def clustered_share(values: Sequence[float], clusters: Sequence[Any], *, seed: i
     Where every value is a cluster of its own it is Wilson's interval; that over clusters where
     all of them have the same share, since draws would see no spread.
     """
-    sums = _by_cluster(weighted(values), clusters)
+    sums = by_cluster(weighted(values), clusters)
     shares = ratio(sums)
     if len(sums) == len(values) or np.ptp(shares) == 0:
         return share_interval(float(shares.sum()), len(sums))
@@ -177,8 +177,8 @@ def weighted(values: Sequence[float], weights: Sequence[float] | None = None) ->
     return np.stack([numbers * weight, weight], axis=1)
 
 
-def _by_cluster(sums: Array, clusters: Sequence[Any] | None) -> Array:
-    """Add up the items of each cluster, which is drawn as one."""
+def by_cluster(sums: Array, clusters: Sequence[Any] | None) -> Array:
+    """Add up the rows of each cluster, which is drawn as one; None: each row is one."""
     if clusters is None:
         return np.asarray(sums, dtype=float)
     places: dict[Any, int] = {}

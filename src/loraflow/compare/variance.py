@@ -10,6 +10,10 @@ much arms differ between seeds. What is left is in both, and must count once. So
 each divided by its number of seeds. The variance between seeds is pooled over arms, since two or
 three seeds of one say little. An arm in which no seed plays a part, such as the base model, has
 none of it.
+
+Both variances are estimates, that of the seeds often from few trainings. Quantiles are the means of
+Student's for either, each weighted by its part (Cochran 1964): safe where Satterthwaite's degrees
+of freedom, which are estimated from the same few trainings, are too many.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,9 +21,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, special
 
 from loraflow.compare.statistics import CONFIDENCE, FEWEST_DRAWN, Array, Value, draws
+
+_SMALLEST_TAIL = 1e-100  # a smaller one is none
 
 
 @dataclass(frozen=True)
@@ -29,23 +35,44 @@ class Spread:
     items: float  # items, the same in every training
     seeds: float  # trainings: all that differs between seeds
     answers: float  # the part of `seeds` that more items make smaller too
-    degrees: float  # of freedom, by Satterthwaite 1946
+    item_degrees: float  # of freedom, of the estimate of `items`
+    seed_degrees: float  # and of that of `seeds`
 
     @property
     def error(self) -> float:
         """Return the standard error."""
         return float(np.sqrt(self.items + self.seeds))
 
+    def quantile(self, tail: float) -> float:
+        """Return how many standard errors chance exceeds, on one side, with probability `tail`."""
+        of_items = -special.stdtrit(self.item_degrees, tail)
+        if not self.seeds:
+            return float(of_items)
+        of_seeds = -special.stdtrit(self.seed_degrees, tail)
+        return float((self.items * of_items + self.seeds * of_seeds) / self.error**2)
+
+    def tail(self, distance: float) -> float:
+        """Return the probability, on one side, that chance exceeds a distance."""
+        if distance < 0:
+            return 1 - self.tail(-distance)
+        errors = distance / self.error
+        if errors >= self.quantile(_SMALLEST_TAIL):
+            return 0.0
+        log_tail = optimize.brentq(
+            lambda log: self.quantile(np.exp(log)) - errors, np.log(_SMALLEST_TAIL), np.log(0.5)
+        )
+        return float(np.exp(log_tail))
+
     def reach(self, confidence: float = CONFIDENCE) -> float:
         """Return half the width of a two-sided interval."""
-        return float(stats.t.ppf((1 + confidence) / 2, self.degrees)) * self.error
+        return self.quantile((1 - confidence) / 2) * self.error
 
 
 @dataclass(frozen=True)
 class Noise:
     """The noise of all arms of a comparison."""
 
-    items: int
+    items: int  # that are drawn by themselves
     covariance: Array  # (arms, arms), of the arms' means over seeds under other items
     between: float  # variance between seeds as it is seen, pooled
     answers: float  # of one seed, the part of it that other items would change
@@ -69,12 +96,11 @@ class Noise:
         return self._spread(resampled, self.shares[arm] + self.shares[other])
 
     def _spread(self, resampled: float, share: float) -> Spread:
+        degrees = max(1.0, self.items - 1.0)
         if not self.seed_degrees:
-            return Spread(resampled, 0.0, 0.0, max(1.0, self.items - 1.0))
+            return Spread(resampled, 0.0, 0.0, degrees, degrees)
         items, seeds = max(0.0, resampled - share * self.answers), share * self.between
-        doubt = items**2 / max(1, self.items - 1) + seeds**2 / self.seed_degrees
-        degrees = (items + seeds) ** 2 / doubt if doubt > 0 else np.inf
-        return Spread(items, seeds, min(share * self.answers, seeds), degrees)
+        return Spread(items, seeds, min(share * self.answers, seeds), degrees, self.seed_degrees)
 
 
 def estimate_noise(
@@ -85,6 +111,8 @@ def estimate_noise(
     seedless: Collection[int] = (),
 ) -> Noise:
     """Return the noise of arms, each a list of (items, sums) arrays, one a seed.
+
+    Items of one prompt are one row, their sums.
 
     `seedless` are the places of arms that would be the same with any seed.
     Items that are 0 or 1 get half a pair more in each cell: where all answers are right, draws of
@@ -107,14 +135,17 @@ def estimate_noise(
 def _with_half_pairs(arms: Sequence[Sequence[Array]]) -> Array:
     """Return the covariance of shares with two more items (Agresti and Min 2005).
 
-    Half a pair in each cell: every training answers the two by a coin of its own. That adds 1 to
-    every sum, 1/2 to every product of two arms, and 1/2 + 1/2 over the seeds to an arm's square.
+    Half a pair in each cell: every training answers the two by a coin of its own, which is
+    (1/2 - share) from the share on average, and varies by 1/4 over its seeds. Rows are (right,
+    items), of an item or of the items of one prompt.
     """
-    means = np.stack([np.mean([sums[:, 0] for sums in seeds], axis=0) for seeds in arms])
-    count = means.shape[1] + 2
-    totals = means.sum(axis=1) + 1
-    squares = means @ means.T + 0.5 + np.diag([0.5 / len(seeds) for seeds in arms])
-    found: Array = (squares - np.outer(totals, totals) / count) / count**2
+    right = np.stack([np.mean([sums[:, 0] for sums in seeds], axis=0) for seeds in arms])
+    counts = arms[0][0][:, 1]
+    items = counts.sum() + 2
+    shares = (right.sum(axis=1) + 1) / items
+    off = right - np.outer(shares, counts)
+    coins = np.outer(0.5 - shares, 0.5 - shares) + np.diag([0.25 / len(seeds) for seeds in arms])
+    found: Array = (off @ off.T + 2 * coins) / items**2
     return found
 
 

@@ -5,7 +5,7 @@ from statistics import fmean
 
 from scipy import stats
 
-from loraflow.compare.arms import LEVEL, holm
+from loraflow.compare.pairs import LEVEL, holm
 from loraflow.compare.statistics import share_difference
 from loraflow.promote.gate.decision import Evidence
 from loraflow.promote.gate.integrity import Found
