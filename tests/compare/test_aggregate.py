@@ -58,3 +58,18 @@ def test_shares_have_an_interval_of_their_own() -> None:
     assert found.value == 0.0
     assert found.low == pytest.approx(0.0, abs=1e-9)
     assert 0.03 < found.high < 0.05
+
+
+@pytest.mark.parametrize("metric", ["rouge1", "cut_share"])
+def test_rows_of_one_prompt_make_no_number_surer(metric: str) -> None:
+    field = {"cut_share": "cut"}.get(metric, metric)
+    values = [float(place % 3 == 0) for place in range(90)]
+    once = [item(str(n), **{field: value}) for n, value in enumerate(values)]
+    again = [{**one, "id": f"{one['id']}'", "prompt_id": one["id"]} for one in once]
+    rows = [{**one, "prompt_id": one["id"]} for one in once] + again
+    others = [{**one, field: 0.0} for one in rows]
+    alone, twice = aggregate(once)[metric], aggregate(rows)[metric]
+    assert twice.high - twice.low == pytest.approx(alone.high - alone.low, rel=0.1)
+    alone_gap = differences([{**one, field: 0.0} for one in once], once)[metric]
+    twice_gap = differences(others, rows)[metric]
+    assert twice_gap.high - twice_gap.low == pytest.approx(alone_gap.high - alone_gap.low, rel=0.15)

@@ -1,4 +1,4 @@
-"""As many items as are asked for settle whether an arm is enough, in 80 of 100 evaluations or more."""
+"""As many items as are asked for settle whether an arm is enough, in 80 of 100 cases or more."""
 
 import numpy as np
 import pytest

@@ -55,7 +55,7 @@ def test_rows_of_one_prompt_are_no_independent_items() -> None:
         arms = as_items(by_prompt + draw.normal(0, 0.03, (2, 1, 160)))
         for rows in arms.values():
             for place, item in enumerate(rows[0]):
-                item["prompt"] = f"第{place // 4}问"
+                item["prompt_id"] = f"第{place // 4}问"
         found = compare_arms(arms, "rougeL", margin=0.02)
         (gap,) = found.gaps.values()
         held += gap.difference.low <= 0 <= gap.difference.high
@@ -72,7 +72,7 @@ def test_right_answers_to_rows_of_one_prompt_are_no_independent_ones() -> None:
         arms = as_items((draw.uniform(size=chances.shape) < chances).astype(float), "correct")
         for rows in arms.values():
             for place, item in enumerate(rows[0]):
-                item["prompt"] = f"第{place // 4}问"
+                item["prompt_id"] = f"第{place // 4}问"
         (gap,) = compare_arms(arms, "accuracy", margin=0.02).gaps.values()
         held += gap.difference.low <= 0 <= gap.difference.high
     assert 0.93 <= held / trials <= 0.97

@@ -89,6 +89,18 @@ def test_equal_shares_may_differ_all_the_same() -> None:
     assert -0.05 < found.low < 0 < found.high < 0.05
 
 
+def test_the_interval_of_a_difference_of_clustered_shares_holds_the_truth() -> None:
+    generator = np.random.default_rng(9)
+    held, trials, clusters = 0, 1_000, np.arange(120) // 4
+    for _ in range(trials):
+        chances = np.repeat(generator.beta(2, 1, (2, 30)), 4, axis=1)
+        both = (generator.random(chances.shape) < chances).astype(float)
+        found = share_difference(list(both[0]), list(both[1]), clusters=list(clusters))
+        held += found.low <= 0 <= found.high
+    assert 0.93 <= held / trials <= 0.97
+    assert share_difference(*both, clusters=range(120)) == share_difference(*both)
+
+
 def test_interval_depends_on_the_seed_alone() -> None:
     challenger, reference = [0.1 * n * n for n in range(12)], [0.3 * n for n in range(12)]
     first, again, other = (

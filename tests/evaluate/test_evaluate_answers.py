@@ -41,6 +41,7 @@ def task(tiny_base: BaseModel, tmp_path: Path) -> Task:
 def test_the_base_is_measured_without_an_adapter(task: Task) -> None:
     items, summary = task.measure()
     assert [item["reference"] for item in items] == [row.answer for row in ROWS]
+    assert len({item["prompt_id"] for item in items}) == len({row.question for row in ROWS})
     assert summary["counts"] == {"items": 3}
     assert set(summary["metrics"]) == {
         *("exact_match", "bleu", "chrf", "rouge1", "rouge2", "rougeL"),

@@ -100,7 +100,9 @@ def test_evidence_of_real_stages_is_whole_and_decides(night: Night) -> None:
 
 def test_texts_stay_out_of_the_evidence(night: Night) -> None:
     """It goes to MLflow and to dashboards, and the answers may be nobody else's business."""
-    written = json.dumps(night.evidence().as_dict(), ensure_ascii=False, allow_nan=False)
+    evidence = night.evidence()
+    assert all(len(item["prompt_id"]) == 16 for item in evidence.champion.items)
+    written = json.dumps(evidence.as_dict(), ensure_ascii=False, allow_nan=False)
     for row in read_lines(night.outputs.base.evaluate / ITEMS):
         assert row["reference"] not in written
         assert row["prompt"] not in written

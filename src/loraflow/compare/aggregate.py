@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-from loraflow.compare.metrics import METRICS, Item, Metric, counted
+import numpy as np
+
+from loraflow.compare.metrics import METRICS, Item, Metric, counted, prompts_of
 from loraflow.compare.statistics import (
     Difference,
     Interval,
+    clustered_share,
     interval,
     paired_interval,
     share_difference,
-    share_interval,
 )
 
 
@@ -41,20 +43,25 @@ def differences(base: Sequence[Item], tuned: Sequence[Item]) -> dict[str, Differ
 
 
 def value_of(metric: Metric, items: Sequence[Item]) -> Interval:
-    """Return a metric of items that all have it, with its 95% interval."""
+    """Return a metric of items that all have it, with its 95% interval.
+
+    Items of one prompt are drawn together.
+    """
+    prompts = prompts_of(items)
     if metric.is_share:
-        return share_interval(sum(float(item[metric.needs]) for item in items), len(items))
-    return interval(metric.of(items), metric.value)
+        return clustered_share([float(item[metric.needs]) for item in items], prompts)
+    return interval(metric.of(items), metric.value, clusters=prompts)
 
 
 def difference_of(metric: Metric, tuned: Sequence[Item], base: Sequence[Item]) -> Difference:
     """Return tuned minus base of a metric, both of the same items, with its paired interval."""
+    prompts = prompts_of(tuned)
     if metric.is_share:
-        return share_difference(
-            *([float(item[metric.needs]) for item in arm] for arm in (tuned, base))
-        )
+        shares = ([float(item[metric.needs]) for item in arm] for arm in (tuned, base))
+        return share_difference(*shares, clusters=prompts)
     together = metric.of([*tuned, *base])  # at once, so that both have the same sums
-    return paired_interval(together[: len(tuned)], together[len(tuned) :], metric.value)
+    first, second = np.split(together, [len(tuned)])
+    return paired_interval(first, second, metric.value, clusters=prompts)
 
 
 def paired(

@@ -144,6 +144,6 @@ def counted(metric: Metric, items: Sequence[Item]) -> list[int]:
 def prompts_of(items: Sequence[Item]) -> list[str]:
     """Name the prompt of each item: rows that share one are no independent items.
 
-    What has no prompt, such as raw text, is an item of its own.
+    Where no prompt was recorded, as of raw text, each item is one of its own.
     """
-    return [item.get("prompt") or item["id"] for item in items]
+    return [item.get("prompt_id", item["id"]) for item in items]

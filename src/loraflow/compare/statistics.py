@@ -157,16 +157,26 @@ def clustered_share(values: Sequence[float], clusters: Sequence[Any], *, seed: i
     return Interval(found.value, max(0.0, found.low), min(1.0, found.high))
 
 
-def share_difference(challenger: Sequence[float], reference: Sequence[float]) -> Difference:
+def share_difference(
+    challenger: Sequence[float],
+    reference: Sequence[float],
+    *,
+    clusters: Sequence[Any] | None = None,
+) -> Difference:
     """Return the difference of two shares, both of the same items, each 0 or 1.
 
-    Wald's interval with half a pair more in each of the four cells (Agresti and Min).
+    Wald's interval with half a pair more in each of the four cells (Agresti and Min). Items of one
+    cluster vary together, and few clusters have Student's quantile.
     """
     gap = np.subtract(challenger, reference)
-    gained, lost, count = (gap > 0).sum() + 0.5, (gap < 0).sum() + 0.5, len(gap) + 2
-    centre = float((gained - lost) / count)
-    spread = np.sqrt(gained + lost - (gained - lost) ** 2 / count) / count
-    reach = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * spread)
+    sums = by_cluster(weighted(gap.tolist()), clusters)
+    count = len(gap) + 2
+    centre = float(gap.sum()) / count
+    off = sums[:, 0] - centre * sums[:, 1]
+    # of the two more items half a one is gained, half a one lost, and one the same in both
+    variance = float((off**2).sum()) + 1 + 2 * centre**2
+    degrees = np.inf if len(sums) == len(gap) else len(sums) - 1
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees) * np.sqrt(variance) / count)
     return Difference(float(gap.mean()), max(-1.0, centre - reach), min(1.0, centre + reach))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from loraflow.data.clean.fingerprints import prompt_id
 from loraflow.data.template import IGNORED
 from loraflow.evaluate.arm import Arm, HeldOut, Measured
 from loraflow.evaluate.generate.prompt import Answer, Prompt
@@ -43,6 +44,7 @@ def answer_and_score(arm: Arm, rows: HeldOut, model: CausalLM) -> Measured:
     items = [
         {
             "id": example["id"],
+            "prompt_id": prompt_id(rows.records[example["id"]]),
             "prompt": rows.records[example["id"]].question,
             "reference": reference,
             "answer": answer.text,

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from loraflow.data.clean.fingerprints import prompt_id
 from loraflow.data.encode.labels import read_labels
 from loraflow.data.tables import read_batches
 from loraflow.evaluate.arm import Arm, HeldOut, Measured
@@ -28,6 +29,7 @@ def measure_classes(arm: Arm, rows: HeldOut) -> Measured:
     items = [
         {
             "id": example["id"],
+            "prompt_id": prompt_id(rows.records[example["id"]]),
             "prompt": _text(rows, example["id"]),
             "reference": reference,
             "answer": answer,

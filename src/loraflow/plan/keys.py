@@ -11,14 +11,14 @@ _VERSIONS = {
     "tokenize": 2,
     "report": 1,
     "train": 5,
-    "evaluate": 6,
+    "evaluate": 7,
     "probe": 5,
     "prompts": 5,
     "answer": 4,
     "examine": 6,
     "grade": 5,
     "play": 5,
-    "page": 2,
+    "page": 3,
 }
 COMPUTING = ("torch", "transformers", "trl", "peft", "bitsandbytes")
 

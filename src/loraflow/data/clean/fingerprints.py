@@ -59,6 +59,11 @@ def prompt_text(record: Record) -> str:
     return normalized("\n".join(part["content"] for part in record.prompt or record.messages))
 
 
+def prompt_id(record: Record) -> str:
+    """Name what a row asks: the same for rows that ask the same."""
+    return f"{digest(prompt_text(record)):016x}"
+
+
 def bands(signature: NDArray[np.uint32]) -> Digests:
     """Return (rows, BANDS) digests; rows that are alike agree in at least one of them."""
     parts = signature.reshape(len(signature), BANDS, _ROWS_PER_BAND).astype(np.uint64)

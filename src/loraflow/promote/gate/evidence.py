@@ -65,7 +65,7 @@ def _arm(outputs: ArmOutputs) -> ArmEvidence:
 def _measures(item: Mapping[str, Any]) -> dict[str, Any]:
     """Keep the numbers of an item, and of its texts what guards need; NaN becomes None."""
     kept = {name: _finite(value) for name, value in item.items() if _is_number(value)}
-    found = {"id": item["id"], **kept}
+    found = {name: item[name] for name in ("id", "prompt_id") if name in item} | kept
     if "correct" in item:
         return {**found, "answer": item["answer"], "reference": item["reference"]}
     if "answer" in item:
