@@ -1,5 +1,6 @@
 """The rank report: the same trials as a page, as text and as a picture, whatever is in them."""
 
+import math
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
@@ -13,11 +14,12 @@ import pytest
 from loraflow.errors import UserError
 from loraflow.sweep.importance import importances
 from loraflow.sweep.report.content import Cost, Dimension, RankPage, Trial
-from loraflow.sweep.report.gather import Measured, Question, gather
+from loraflow.sweep.report.gather import Question, gather
 from loraflow.sweep.report.markdown import as_markdown
 from loraflow.sweep.report.picture import quality_picture
 from loraflow.sweep.report.render import render
 from loraflow.sweep.report.run import write
+from loraflow.sweep.report.scores import Measured
 from loraflow.sweep.report.terminal import show_rank
 
 RANKS = Dimension("r", "adapter.r", [1, 4, 16])
@@ -146,6 +148,40 @@ def test_what_cannot_be_compared_is_named() -> None:
         gather(question(), [*measured(), replace(other, trial=replace(other.trial, arm="x"))])
     with pytest.raises(UserError, match=r"sweep\.compare\.metric=bleu was not measured"):
         gather(question(metric="bleu"), measured())
+
+
+def test_an_item_without_a_number_costs_its_trial_alone() -> None:
+    trials = measured()
+    names = [trial.trial.name for trial in trials]
+    for name in ("r=4 全部 seed=1", "r=16 全部 seed=0", "r=16 全部 seed=1"):
+        lost = trials[names.index(name)]
+        first, *rest = lost.items
+        trials[names.index(name)] = replace(lost, items=[{**first, "rougeL": math.nan}, *rest])
+    shown = gather(question(), trials)
+    assert shown.comparison is not None
+    assert [len(score.seeds) for score in shown.comparison.arms.values()] == [1, 2, 2, 2, 2, 1]
+    reason = "rougeL is nan (1 of 40 held-out items without a number)"
+    assert f"r=4 全部 seed=1 finished and is not compared: {reason}." in shown.findings
+    assert reason in render(shown)
+
+
+def test_trials_are_scored_by_what_the_judge_gave_as_their_arms_are() -> None:
+    rated = [
+        replace(
+            trial,
+            items=[
+                {**item, "judge_rating": None if place == number else 5 + item["rougeL"]}
+                for place, item in enumerate(trial.items)
+            ],
+        )
+        for number, trial in enumerate(measured())
+    ]
+    shown = gather(question(metric="judge_rating"), rated)
+    assert shown.comparison is not None
+    assert shown.comparison.items == 40 - len(rated)
+    for name, score in shown.comparison.arms.items():
+        assert score.seeds == tuple(one.score for one in shown.trials if one.arm == name)
+    assert all(one.importance is not None for one in shown.dimensions)
 
 
 def test_what_explains_the_scores_gets_the_larger_share() -> None:

@@ -9,7 +9,8 @@ from functools import cache
 import numpy as np
 
 from loraflow.sweep.report.content import Cost, Dimension, RankPage, State, Trial, Value
-from loraflow.sweep.report.gather import Measured, Question, gather
+from loraflow.sweep.report.gather import Question, gather
+from loraflow.sweep.report.scores import Measured
 
 RANKS = (1, 2, 4, 8, 16, 32)
 TARGETS = ("attention_qv", "attention", "all_linear")

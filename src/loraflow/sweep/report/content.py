@@ -37,7 +37,7 @@ class Trial:
     values: Mapping[str, Value]  # by dimension
     seed: int
     state: State
-    reason: str = ""  # why it failed, or where it was pruned
+    reason: str = ""  # why it failed, where it was pruned, or why it has no score
     score: float | None = None  # by the metric of the comparison
     cost: Cost | None = None
     losses: Sequence[tuple[int, float]] = ()  # step and training loss

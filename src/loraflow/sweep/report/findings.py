@@ -5,11 +5,14 @@ from collections.abc import Iterator
 
 from loraflow.sweep.report.content import RankPage
 
+_MOST_NAMED = 3
+
 
 def find(page: RankPage) -> list[str]:
-    """Return sentences: what failed, what was pruned, how much seeds differ, what explains most."""
+    """Return sentences: what has no number, how much seeds differ, what explains most."""
     return [
         *_ends(page),
+        *_unfit(page),
         *_seeds(page),
         *_importance(page),
     ]
@@ -31,6 +34,18 @@ def _ends(page: RankPage) -> Iterator[str]:
         number = states["waiting"]
         trials = "1 trial has" if number == 1 else f"{number} trials have"
         yield f"{trials} not run yet; the same command goes on with what is left."
+
+
+def _unfit(page: RankPage) -> Iterator[str]:
+    """Say of each trial that finished without a number why; of many, of the first."""
+    unfit = [one for one in page.trials if one.state == "finished" and one.reason]
+    for trial in unfit[:_MOST_NAMED]:
+        yield f"{trial.name} finished and is not compared: {trial.reason}."
+    if len(unfit) > _MOST_NAMED:
+        yield (
+            f"{len(unfit) - _MOST_NAMED} more finished and are not compared; the table of trials "
+            "says why."
+        )
 
 
 def _seeds(page: RankPage) -> Iterator[str]:

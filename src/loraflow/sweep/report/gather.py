@@ -6,27 +6,17 @@ from statistics import fmean
 from typing import Any
 
 from loraflow.compare.arms import Comparison, compare_arms
-from loraflow.compare.metrics import METRICS, Item, counted
+from loraflow.compare.metrics import METRICS, counted
 from loraflow.compare.recommend import Recommendation, recommend
 from loraflow.errors import UserError
 from loraflow.sweep.importance import importances
 from loraflow.sweep.report.content import Arm, Dimension, RankPage, Trial
 from loraflow.sweep.report.findings import find
+from loraflow.sweep.report.scores import Measured, find_unfit, score_trials
 from loraflow.sweep.trials import BASE, HEAD
 
 _OTHERS = ("rougeL", "bleu", "chrf", "exact_match", "accuracy", "f1", "prefers_chosen", "loss")
 _FEWEST_ARMS = 2
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A trial, and what it made of the held-out items; without items it did not finish."""
-
-    trial: Trial
-    items: Sequence[Item] = ()
-    metrics: Mapping[str, float] | None = None  # of the evaluation
-    scale: float | None = None  # of the update
-    is_control: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,32 +35,48 @@ def gather(
 ) -> RankPage:
     """Return the page; `chosen` names the arms that are compared, by default all that finished.
 
+    A trial that has no number by the metric is left out, and the page says why.
+
     Raises:
-        UserError: if the arms have not answered the same held-out items, or lack the metric.
+        UserError: if the arms have not answered the same held-out items, or all lack the metric.
     """
     finished = [one for one in measured if one.trial.state == "finished"]
-    wanted = {one.trial.arm for one in finished} if chosen is None else set(chosen)
+    _require_metric(finished, question.metric)
+    unfit = find_unfit(finished, question.metric)
+    fit = [one for one in finished if one.trial.name not in unfit]
+    wanted = {one.trial.arm for one in fit} if chosen is None else set(chosen)
+    compared = [one for one in fit if one.trial.arm in wanted]
     repeats: dict[str, list[Measured]] = {}
-    for one in finished:
-        if one.trial.arm in wanted:
-            repeats.setdefault(one.trial.arm, []).append(one)
+    for one in compared:
+        repeats.setdefault(one.trial.arm, []).append(one)
     arms = [_arm(name, ones) for name, ones in repeats.items()]
     comparison = _compare(question, repeats)
+    scores = score_trials(fit, compared, question.metric)
+    trials = [_scored(one.trial, scores, unfit) for one in measured]
     metric = METRICS[question.metric]
     page = RankPage(
         title=question.title,
         metric=question.metric,
         meaning=metric.meaning,
         larger_is_better=bool(metric.larger_is_better),
-        dimensions=_with_importance(question.dimensions, question.metric, finished),
+        dimensions=_with_importance(question.dimensions, trials),
         arms=arms,
-        trials=[_scored(one, question.metric) for one in measured],
+        trials=trials,
         comparison=comparison,
         recommendation=_recommendation(comparison, arms),
         facts=question.facts,
         others=_others(repeats, question.metric),
     )
     return replace(page, findings=find(page))
+
+
+def _require_metric(finished: Sequence[Measured], metric: str) -> None:
+    if finished and not any(counted(METRICS[metric], one.items) for one in finished):
+        items = finished[0].items
+        raise UserError(
+            f"sweep.compare.metric={metric} was not measured of any arm; choose one "
+            f"of {', '.join(name for name, one in METRICS.items() if counted(one, items))}"
+        )
 
 
 def _arm(name: str, ones: Sequence[Measured]) -> Arm:
@@ -89,12 +95,6 @@ def _compare(question: Question, repeats: Mapping[str, Sequence[Measured]]) -> C
     if len(repeats) < _FEWEST_ARMS:
         return None
     items = {name: [one.items for one in ones] for name, ones in repeats.items()}
-    for name, of_seeds in items.items():
-        if not all(counted(METRICS[question.metric], of_seed) for of_seed in of_seeds):
-            raise UserError(
-                f"sweep.compare.metric={question.metric} was not measured of {name}; choose one "
-                f"of {', '.join(_measured(of_seeds[0]))}"
-            )
     try:
         return compare_arms(
             items, question.metric, margin=question.margin, seedless=_seedless(repeats)
@@ -111,10 +111,6 @@ def _seedless(arms: Collection[str]) -> list[str]:
     return [] if HEAD in arms else [BASE]
 
 
-def _measured(items: Sequence[Item]) -> list[str]:
-    return [name for name, metric in METRICS.items() if counted(metric, items)]
-
-
 def _recommendation(comparison: Comparison | None, arms: Sequence[Arm]) -> Recommendation | None:
     if comparison is None or all(arm.is_control for arm in arms):
         return None
@@ -123,18 +119,14 @@ def _recommendation(comparison: Comparison | None, arms: Sequence[Arm]) -> Recom
     return recommend(comparison, sizes, controls=controls)
 
 
-def _scored(one: Measured, metric: str) -> Trial:
-    score = (one.metrics or {}).get(metric)
-    return one.trial if score is None else replace(one.trial, score=score)
+def _scored(trial: Trial, scores: Mapping[str, float], unfit: Mapping[str, str]) -> Trial:
+    reason = unfit.get(trial.name, trial.reason)
+    return replace(trial, score=scores.get(trial.name), reason=reason)
 
 
-def _with_importance(
-    dimensions: Sequence[Dimension], metric: str, finished: Sequence[Measured]
-) -> list[Dimension]:
+def _with_importance(dimensions: Sequence[Dimension], trials: Sequence[Trial]) -> list[Dimension]:
     known = [
-        (one.trial.values, one.metrics[metric])
-        for one in finished
-        if one.trial.values and one.metrics and metric in one.metrics
+        (trial.values, trial.score) for trial in trials if trial.values and trial.score is not None
     ]
     shares = importances(known)
     return [replace(one, importance=shares.get(one.name)) for one in dimensions]

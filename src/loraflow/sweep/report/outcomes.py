@@ -10,7 +10,7 @@ from loraflow.files import ITEMS, read_json, read_lines
 from loraflow.sweep import space
 from loraflow.sweep.outcome import Outcome
 from loraflow.sweep.report import content
-from loraflow.sweep.report.gather import Measured
+from loraflow.sweep.report.scores import Measured
 from loraflow.sweep.trials import Trial
 
 

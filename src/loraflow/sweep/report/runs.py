@@ -8,7 +8,7 @@ from loraflow.errors import UserError
 from loraflow.sweep.outcome import Curve
 from loraflow.sweep.pruning import LOOK
 from loraflow.sweep.report import content
-from loraflow.sweep.report.gather import Measured
+from loraflow.sweep.report.scores import Measured
 from loraflow.sweep.space import Dimension, Value, name_values, read_dimensions
 from loraflow.sweep.trials import BASE
 from loraflow.tracking.fetch import FetchedTrial
