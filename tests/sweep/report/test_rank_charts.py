@@ -123,7 +123,7 @@ def test_of_a_loss_less_is_better_in_every_chart(loss_page: RankPage) -> None:
     assert comparison is not None
     forest = draw_forest(loss_page, comparison)
     assert forest.rows[0].arm.name == comparison.best
-    assert all((row.at or 0) <= forest.zero for row in forest.rows[1:])
+    assert all(row.at <= forest.zero for row in forest.rows[1:])
     assert forest.strip[0] < forest.zero
     best = front(loss_page, comparison, lambda arm: arm.trainable_parameters)
     values = [comparison.arms[arm.name].value.value for arm in best]

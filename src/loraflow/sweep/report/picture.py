@@ -119,7 +119,7 @@ def _notes(page: RankPage, comparison: Comparison, axes: Any, one: Line, name: s
     marked = marks(page)
     for arm in one.arms:
         value = comparison.arms[arm.name].value
-        if arm.name in marked and math.isfinite(value.value):
+        if arm.name in marked:
             is_above = (arm.name == comparison.best) == page.larger_is_better
             end = value.high if is_above else value.low
             axes.annotate(

@@ -78,8 +78,7 @@ def by_quality(page: RankPage, comparison: Comparison) -> list[Arm]:
     known = [arm for arm in page.arms if arm.name in comparison.arms]
 
     def loss(arm: Arm) -> float:
-        value = sign * comparison.arms[arm.name].value.value
-        return value if math.isfinite(value) else math.inf
+        return sign * comparison.arms[arm.name].value.value
 
     return sorted(known, key=lambda arm: (arm.name != comparison.best, loss(arm)))
 

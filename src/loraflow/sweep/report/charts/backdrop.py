@@ -1,6 +1,5 @@
 """What stands behind every chart of quality: the margin below the best, and the controls."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,18 +27,14 @@ class View:
         """Return the place of an arm's value."""
         return self.quality(self.comparison.arms[arm.name].value.value)
 
-    def is_known(self, arm: Arm) -> bool:
-        """Tell whether an arm has a number."""
-        return math.isfinite(self.comparison.arms[arm.name].value.value)
-
     def number_of(self, arm: Arm) -> int:
         """Return the number by which the script knows an arm."""
         return arm_numbers(self.page)[arm.name]
 
     @property
     def controls(self) -> list[Arm]:
-        """The arms in which nothing of rank r is trained, and that have a number."""
-        return [arm for arm in self.page.arms if arm.is_control and self.is_known(arm)]
+        """The arms in which nothing of rank r is trained."""
+        return [arm for arm in self.page.arms if arm.is_control]
 
 
 def margin_strip(view: View, *, upright: bool = False) -> Markup:

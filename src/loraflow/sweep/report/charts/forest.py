@@ -21,7 +21,7 @@ class ForestRow:
     verdict: str
     said: Said
     gap: Gap | None  # None: the best itself
-    at: float | None  # None: there is no number
+    at: float
     span: tuple[float, float] | None  # start and width of the interval
 
 
@@ -60,9 +60,9 @@ def _row(comparison: Comparison, arm: Arm, scale: Scale, sign: int) -> ForestRow
     if gap is None:
         return ForestRow(arm, verdict, VERDICTS[verdict], None, scale(0), None)
     found = gap.difference
-    at = scale(sign * found.mean) if math.isfinite(found.mean) else None
+    at = scale(sign * found.mean)
     span = None
-    if at is not None and math.isfinite(found.high - found.low):
+    if math.isfinite(found.high - found.low):
         low, high = sorted((scale(sign * found.low), scale(sign * found.high)))
         span = (low, round(high - low, 1))
     return ForestRow(arm, verdict, VERDICTS[verdict], gap, at, span)

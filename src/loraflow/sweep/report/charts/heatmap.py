@@ -7,7 +7,6 @@ from markupsafe import Markup
 
 from loraflow.compare.arms import Comparison
 from loraflow.page.charts.marks import arm_group
-from loraflow.page.charts.scale import finite
 from loraflow.page.charts.svg import drawing, fit, tag, told, width_of, write
 from loraflow.sweep.report.charts.backdrop import arm_numbers, describe
 from loraflow.sweep.report.charts.lines import compared, name_value, write_value
@@ -60,7 +59,6 @@ def _arm(page: RankPage, comparison: Comparison, wanted: Mapping[str, Value]) ->
         arm
         for arm in page.arms
         if all(arm.values.get(name, ...) == value for name, value in wanted.items())
-        and math.isfinite(comparison.arms[arm.name].value.value)
     ]
     sign = 1 if page.larger_is_better else -1
     return max(found, key=lambda arm: sign * comparison.arms[arm.name].value.value, default=None)
@@ -109,9 +107,7 @@ def _cell(
 
 
 def _darkness(page: RankPage, comparison: Comparison, value: float) -> str:
-    values = finite(
-        comparison.arms[one.name].value.value for one in page.arms if not one.is_control
-    )
+    values = [comparison.arms[one.name].value.value for one in page.arms if not one.is_control]
     low, high = min(values), max(values)
     share = 0.5 if high == low else (value - low) / (high - low)
     share = share if page.larger_is_better else 1 - share

@@ -48,9 +48,8 @@ def draw_panels(page: RankPage, comparison: Comparison, name: str, lines: Sequen
 
 def _best(page: RankPage, comparison: Comparison, one: Line) -> float:
     """Return what lines are ordered by: the value of the best arm, smaller for better ones."""
-    values = [comparison.arms[arm.name].value.value for arm in one.arms]
-    known = [-value if page.larger_is_better else value for value in values if value == value]  # noqa: PLR0124 - not NaN
-    return min(known, default=math.inf)
+    sign = -1 if page.larger_is_better else 1
+    return min(sign * comparison.arms[arm.name].value.value for arm in one.arms)
 
 
 def _panel(view: View, name: str, one: Line, others: Sequence[Line], *, is_first: bool) -> Markup:
@@ -76,14 +75,11 @@ def _panel(view: View, name: str, one: Line, others: Sequence[Line], *, is_first
 
 
 def _line(view: View, name: str, across: Scale, one: Line, look: str) -> Markup:
-    known = [arm for arm in one.arms if view.is_known(arm)]
-    points = [(across(as_number(arm.values[name])), view.value(arm)) for arm in known]
-    return tag("path", class_=look, d=way(points)) if points else Markup()
+    points = [(across(as_number(arm.values[name])), view.value(arm)) for arm in one.arms]
+    return tag("path", class_=look, d=way(points))
 
 
 def _point(view: View, x: float, arm: Arm) -> Markup:
-    if not view.is_known(arm):
-        return Markup()
     y, value = view.value(arm), view.comparison.arms[arm.name].value
     word = marks(view.page).get(arm.name)
     parts = [told(describe(view.page, view.comparison, arm))]

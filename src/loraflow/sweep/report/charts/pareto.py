@@ -51,7 +51,7 @@ def draw_pareto(page: RankPage, cost: Cost, name: str) -> Markup | None:
     comparison = page.comparison
     if comparison is None:
         return None
-    arms = [arm for arm in page.arms if cost(arm) > 0 and _is_known(comparison, arm)]
+    arms = [arm for arm in page.arms if cost(arm) > 0]
     costs = sorted({cost(arm) for arm in arms})
     if len(costs) < _FEWEST:
         return None
@@ -72,10 +72,6 @@ def draw_pareto(page: RankPage, cost: Cost, name: str) -> Markup | None:
     ]
     words = ", ".join(arm.name for arm in best)
     return drawing(_WIDTH, _HEIGHT, parts, f"{page.metric} against {name}. Not beaten: {words}")
-
-
-def _is_known(comparison: Comparison, arm: Arm) -> bool:
-    return math.isfinite(comparison.arms[arm.name].value.value)
 
 
 def _controls(view: View, cost: Cost) -> list[Markup]:

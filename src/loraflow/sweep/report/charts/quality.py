@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from loraflow.compare.arms import Comparison
 from loraflow.page.charts.marks import SERIES, arm_group, mark, series
-from loraflow.page.charts.scale import Box, Scale, finite, frame
+from loraflow.page.charts.scale import Box, Scale, frame
 from loraflow.page.charts.svg import (
     Point,
     drawing,
@@ -116,9 +116,7 @@ def _band(at: _Places, one: Line, place: int) -> Markup:
     """Return the spread between seeds, from the lowest to the highest."""
     scores = at.view.comparison.arms
     known = [
-        (at(arm, place)[0], found)
-        for arm in one.arms
-        if len(found := finite(scores[arm.name].seeds)) > 1
+        (at(arm, place)[0], found) for arm in one.arms if len(found := scores[arm.name].seeds) > 1
     ]
     edge = [(x, at.view.quality(max(found))) for x, found in known]
     edge += [(x, at.view.quality(min(found))) for x, found in reversed(known)]
@@ -126,14 +124,12 @@ def _band(at: _Places, one: Line, place: int) -> Markup:
 
 
 def _way(at: _Places, one: Line, place: int) -> Markup:
-    points = [at(arm, place) for arm in one.arms if at.view.is_known(arm)]
-    return tag("path", class_=f"line {series(place)}", d=way(points)) if points else Markup()
+    points = [at(arm, place) for arm in one.arms]
+    return tag("path", class_=f"line {series(place)}", d=way(points))
 
 
 def _point(at: _Places, arm: Arm, place: int) -> Markup:
     view = at.view
-    if not view.is_known(arm):
-        return Markup()
     (x, y), value = at(arm, place), view.comparison.arms[arm.name].value
     parts = [told(describe(view.page, view.comparison, arm))]
     top, bottom = y - 9, y + 9
@@ -171,9 +167,8 @@ def _names(at: _Places, lines: Sequence[Line]) -> Iterator[Markup]:
     view = at.view
     ends: list[tuple[float, str, str]] = []
     for place, one in enumerate(lines):
-        known = [arm for arm in one.arms if view.is_known(arm)]
-        if one.name and known:
-            ends.append((view.value(known[-1]), one.name, f"name {series(place)}"))
+        if one.name:
+            ends.append((view.value(one.arms[-1]), one.name, f"name {series(place)}"))
     ends += [(view.value(arm), control_words(view, arm), "") for arm in view.controls]
     spots = stack([height for height, _, _ in ends], view.box.top, view.box.bottom)
     x = view.box.right + 9 + at.shift

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from loraflow.compare.arms import Comparison
 from loraflow.page.charts.marks import arm_group, mark
-from loraflow.page.charts.scale import Box, Scale, finite, short
+from loraflow.page.charts.scale import Box, Scale, short
 from loraflow.page.charts.svg import drawing, fit, line, tag, told, width_of, write
 from loraflow.sweep.report.charts.backdrop import (
     View,
@@ -53,7 +53,7 @@ def draw_ranking(page: RankPage, comparison: Comparison) -> Markup:
 
 
 def _ends(page: RankPage, comparison: Comparison) -> tuple[float, float]:
-    found = finite(heights(page, comparison)) or [0.0, 1.0]
+    found = heights(page, comparison)
     room = 0.04 * (max(found) - min(found)) or 1.0
     return min(found) - room, max(found) + room
 
@@ -77,13 +77,9 @@ def _row(view: View, arm: Arm, y: float) -> Markup:
         ends = sorted((view.quality(score.value.low), view.quality(score.value.high)))
         parts.append(line((ends[0], y), (ends[1], y), "bar"))
     if len(score.seeds) > 1:
-        parts += [
-            line((x, y - 6), (x, y + 6), "seed") for x in map(view.quality, finite(score.seeds))
-        ]
+        parts += [line((x, y - 6), (x, y + 6), "seed") for x in map(view.quality, score.seeds)]
     if word is not None:
         parts.append(write(box.right + 8, y, word, look=note_look(word)))
-    if not view.is_known(arm):
-        return arm_group(view.number_of(arm), parts, "s5")
     at = (view.value(arm), y)
     if word is not None:
         parts.append(tag("circle", class_=f"ring {note_look(word)}", cx=at[0], cy=y, r=9))
