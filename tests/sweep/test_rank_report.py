@@ -13,6 +13,7 @@ import pytest
 
 from loraflow.errors import UserError
 from loraflow.sweep.importance import importances
+from loraflow.sweep.report import outcomes
 from loraflow.sweep.report.content import Cost, Dimension, RankPage, Trial
 from loraflow.sweep.report.gather import Question, gather
 from loraflow.sweep.report.markdown import as_markdown
@@ -21,6 +22,8 @@ from loraflow.sweep.report.render import render
 from loraflow.sweep.report.run import write
 from loraflow.sweep.report.scores import Measured
 from loraflow.sweep.report.terminal import show_rank
+from loraflow.sweep.space import read_dimensions
+from loraflow.sweep.trials import arm_trials
 
 RANKS = Dimension("r", "adapter.r", [1, 4, 16])
 TARGETS = Dimension("target_modules", "adapter.target_modules", ["attention_qv", "全部"])
@@ -182,6 +185,15 @@ def test_trials_are_scored_by_what_the_judge_gave_as_their_arms_are() -> None:
     for name, score in shown.comparison.arms.items():
         assert score.seeds == tuple(one.score for one in shown.trials if one.arm == name)
     assert all(one.importance is not None for one in shown.dimensions)
+
+
+def test_dimensions_whose_keys_end_alike_stay_apart() -> None:
+    keys = {"adapter.method": ["lora", "dora"], "quantization.method": ["nf4", "int8"]}
+    space = read_dimensions(keys, "sweep.space")
+    (trial,) = arm_trials(space, {key: values[0] for key, values in keys.items()}, {}, [0])
+    shown = outcomes.measured(trial, None, space).trial
+    assert shown.values == {"adapter.method": "lora", "quantization.method": "nf4"}
+    assert [one.name for one in outcomes.shown_dimensions(space, [], [])] == list(keys)
 
 
 def test_what_explains_the_scores_gets_the_larger_share() -> None:

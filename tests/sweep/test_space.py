@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from loraflow.errors import UserError
-from loraflow.sweep.space import Range, combinations, name_values, read_dimensions
+from loraflow.sweep.space import Range, combinations, name_values, named, read_dimensions
 
 
 def test_every_combination_comes_once_and_the_last_dimension_varies_fastest() -> None:
@@ -41,6 +41,13 @@ def test_words_name_themselves_and_numbers_their_dimension() -> None:
     )
     (values,) = combinations(space)
     assert name_values(values, space) == "r=4 q_proj+v_proj x=0.0003"
+
+
+def test_keys_that_end_alike_are_named_whole() -> None:
+    values = {"adapter.alpha": 8, "lora.alpha": 16, "adapter.r": 4}
+    space = read_dimensions({key: [value] for key, value in values.items()}, "s")
+    assert name_values(values, space) == "adapter.alpha=8 lora.alpha=16 r=4"
+    assert named(values, space) == {"adapter.alpha": 8, "lora.alpha": 16, "r": 4}
 
 
 def test_rates_that_a_sampler_draws_close_together_have_names_of_their_own() -> None:

@@ -42,11 +42,6 @@ class Dimension:
     key: str  # a dotted key, a group, or a name of one's own
     choices: tuple[Choice, ...] | Range
 
-    @property
-    def name(self) -> str:
-        """Return the last part of the key, as names of trials have it."""
-        return self.key.rpartition(".")[2]
-
     def keys(self) -> set[str]:
         """Return the keys that it sets."""
         if isinstance(self.choices, Range):
@@ -85,14 +80,26 @@ def combinations(dimensions: Sequence[Dimension]) -> Iterator[dict[str, Value]]:
         }
 
 
+def short_names(dimensions: Sequence[Dimension]) -> dict[str, str]:
+    """Return what each key is called: its last part, or the whole key where two share one."""
+    lasts = [one.key.rpartition(".")[2] for one in dimensions]
+    return {
+        one.key: last if lasts.count(last) == 1 else one.key
+        for one, last in zip(dimensions, lasts, strict=True)
+    }
+
+
+def named(values: Mapping[str, Value], dimensions: Sequence[Dimension]) -> dict[str, Value]:
+    """Return values, given by key, under their short names."""
+    names = short_names(dimensions)
+    return {name: values[key] for key, name in names.items() if key in values}
+
+
 def name_values(values: Mapping[str, Value], dimensions: Sequence[Dimension]) -> str:
     """Name a combination: "r=4 attention_qv"; words stand alone, numbers behind their name."""
     return " ".join(
-        str(values[dimension.key])
-        if isinstance(values[dimension.key], str)
-        else f"{dimension.name}={_short(values[dimension.key])}"
-        for dimension in dimensions
-        if dimension.key in values
+        value if isinstance(value, str) else f"{name}={_short(value)}"
+        for name, value in named(values, dimensions).items()
     )
 
 

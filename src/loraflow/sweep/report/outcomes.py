@@ -21,7 +21,7 @@ def measured(
     shown = content.Trial(
         trial.name,
         trial.arm,
-        {one.name: trial.values[one.key] for one in dimensions if one.key in trial.values},
+        space.named(trial.values, dimensions),
         trial.seed,
         "waiting" if outcome is None or outcome.state == "paused" else outcome.state,
     )
@@ -50,8 +50,9 @@ def shown_dimensions(
     dimensions: Sequence[space.Dimension], tuned: Sequence[space.Dimension], trials: Sequence[Trial]
 ) -> list[content.Dimension]:
     """Return the dimensions as the report has them; of a range, the values that were tried."""
+    names = space.short_names(dimensions)
     return [
-        content.Dimension(one.name, one.key, _values(one, trials), one not in tuned)
+        content.Dimension(names[one.key], one.key, _values(one, trials), one not in tuned)
         for one in dimensions
     ]
 

@@ -9,7 +9,7 @@ from loraflow.sweep.outcome import Curve
 from loraflow.sweep.pruning import LOOK
 from loraflow.sweep.report import content
 from loraflow.sweep.report.scores import Measured
-from loraflow.sweep.space import Dimension, Value, name_values, read_dimensions
+from loraflow.sweep.space import Dimension, Value, name_values, named, read_dimensions
 from loraflow.sweep.trials import BASE
 from loraflow.tracking.fetch import FetchedTrial
 
@@ -64,7 +64,7 @@ def _measured(run: FetchedTrial, dimensions: Sequence[Dimension]) -> Measured:
     trial = content.Trial(
         name=arm if arm == BASE else f"{arm} seed={seed}",
         arm=arm,
-        values={one.name: values[one.key] for one in dimensions if one.key in values},
+        values=named(values, dimensions),
         seed=seed,
         state="finished",
         cost=_cost(run),
