@@ -235,6 +235,21 @@ def test_tuned_dimensions_are_marked_and_have_slices_of_their_own() -> None:
     assert re.search(r'aria-label="rougeL of \d+ trials against learning_rate"', html)
 
 
+def test_what_has_one_score_in_each_arm_explains_nothing() -> None:
+    ranks, tuned = (1, 4, 16, 64), {1: 1e-4, 4: 3e-4, 16: 2e-4, 64: 5e-4}
+    values: list[dict[str, Value]] = [{"r": r, "learning_rate": tuned[r]} for r in ranks]
+    pruned: dict[str, Value] = {"r": 4, "learning_rate": 1e-3}
+    runs = [run(name_of(one), one, seed, items=20) for one in values for seed in (0, 1)]
+    runs.append(unfinished(name_of(pruned), pruned, 0, "pruned", "1 of 3 went on"))
+    rates = [*tuned.values(), 1e-3]
+    page = page_of(runs, {"r": ranks, "learning_rate": rates}, tuned=["learning_rate"])
+    assert not any("explains most" in sentence for sentence in page.findings)
+    html = render(page)
+    assert "learning_rate</b>, which was tuned, has one scored value in each arm" in html
+    assert "trials against learning_rate" not in html
+    assert all(one.importance for one in tuned_page().dimensions)
+
+
 def test_arms_that_are_spoken_of_are_marked_in_every_table(html: str) -> None:
     assert html.count('<span class="badge enough">enough</span>') == 2
     assert html.count('<span class="badge best">best</span>') == 2

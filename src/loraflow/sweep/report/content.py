@@ -66,6 +66,7 @@ class Dimension:
     values: Sequence[Value]  # in their order; of a range: those that were tried
     is_compared: bool = True  # False: chosen for each arm by the search
     importance: float | None = None  # share of the variation that it explains (fANOVA)
+    is_scored_once: bool = False  # tuned, and no arm has scores of two values: nothing to compare
 
 
 @dataclass(frozen=True)

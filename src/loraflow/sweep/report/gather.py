@@ -10,7 +10,7 @@ from loraflow.compare.metrics import METRICS, counted
 from loraflow.compare.recommend import Recommendation, recommend
 from loraflow.errors import UserError
 from loraflow.sweep.importance import importances
-from loraflow.sweep.report.content import Arm, Dimension, RankPage, Trial
+from loraflow.sweep.report.content import Arm, Dimension, RankPage, Trial, Value
 from loraflow.sweep.report.findings import find
 from loraflow.sweep.report.scores import Measured, find_unfit, score_trials
 from loraflow.sweep.trials import BASE, HEAD
@@ -125,11 +125,37 @@ def _scored(trial: Trial, scores: Mapping[str, float], unfit: Mapping[str, str])
 
 
 def _with_importance(dimensions: Sequence[Dimension], trials: Sequence[Trial]) -> list[Dimension]:
+    """Return the dimensions with their shares of the variation between trials.
+
+    What is tuned and has one scored value in each arm, as after pruning, differs only with the
+    arm: no share of it could be told from that of what is compared.
+    """
+    scored = [(one.values, one.score) for one in trials if one.values and one.score is not None]
+    compared = [one.name for one in dimensions if one.is_compared]
+    once = {
+        one.name
+        for one in dimensions
+        if not one.is_compared and _is_scored_once(one.name, compared, [it for it, _ in scored])
+    }
     known = [
-        (trial.values, trial.score) for trial in trials if trial.values and trial.score is not None
+        ({name: value for name, value in values.items() if name not in once}, score)
+        for values, score in scored
     ]
     shares = importances(known)
-    return [replace(one, importance=shares.get(one.name)) for one in dimensions]
+    return [
+        replace(one, importance=shares.get(one.name), is_scored_once=one.name in once)
+        for one in dimensions
+    ]
+
+
+def _is_scored_once(
+    tuned: str, compared: Sequence[str], scored: Sequence[Mapping[str, Value]]
+) -> bool:
+    found: dict[tuple[Value, ...], set[Value]] = {}
+    for values in scored:
+        arm = tuple(values.get(name) for name in compared)
+        found.setdefault(arm, set()).add(values.get(tuned))
+    return all(len(tried) == 1 for tried in found.values())
 
 
 def _others(repeats: Mapping[str, Sequence[Measured]], metric: str) -> dict[str, dict[str, float]]:

@@ -29,8 +29,11 @@ _MANY = 2  # dimensions that the other charts show whole
 
 
 def draw_slices(page: RankPage) -> list[Markup]:
-    """Return a chart for each dimension; none where there are but two, and nothing was tuned."""
-    varied = [one for one in page.dimensions if len(one.values) > 1]
+    """Return a chart for each dimension; none where there are but two, and nothing was tuned.
+
+    What has one scored value in each arm has none: its points would differ by the arm as well.
+    """
+    varied = [one for one in page.dimensions if len(one.values) > 1 and not one.is_scored_once]
     if len(varied) <= _MANY and all(one.is_compared for one in varied):
         return []
     trials = [one for one in page.trials if one.score is not None and math.isfinite(one.score)]
