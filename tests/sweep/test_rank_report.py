@@ -168,6 +168,26 @@ def test_an_item_without_a_number_costs_its_trial_alone() -> None:
     assert reason in render(shown)
 
 
+def test_arms_that_are_lost_are_named_and_the_smaller_ones_apart() -> None:
+    lost = ("r=1 全部", "r=4 全部", "r=16 attention_qv")
+    trials = [
+        replace(trial, trial=replace(trial.trial, state="failed", cost=None))
+        if trial.trial.arm in lost
+        else trial
+        for trial in measured()
+    ]
+    shown = gather(question(), trials)
+    assert shown.recommendation is not None
+    assert shown.recommendation.arm == "r=16 全部"
+    said = " ".join(shown.findings)
+    assert "Missing from the comparison: r=16 attention_qv, r=1 全部, r=4 全部." in said
+    assert (
+        "Smaller than r=16 全部, and perhaps enough, had it not failed: r=1 全部, r=4 全部." in said
+    )
+    waiting = [replace(one, trial=replace(one.trial, state="waiting")) for one in trials[-6:-2]]
+    assert not any("Missing" in one for one in gather(question(), [*trials[:5], *waiting]).findings)
+
+
 def test_trials_are_scored_by_what_the_judge_gave_as_their_arms_are() -> None:
     rated = [
         replace(

@@ -1,11 +1,12 @@
 """What a sweep found besides its recommendation, in sentences."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from loraflow.sweep.report.content import RankPage
+from loraflow.sweep.report.missing import is_smaller, missing_arms
 
-_MOST_NAMED = 3
+_MOST_NAMED, _MOST_LISTED = 3, 6
 
 
 def find(page: RankPage) -> list[str]:
@@ -13,6 +14,7 @@ def find(page: RankPage) -> list[str]:
     return [
         *_ends(page),
         *_unfit(page),
+        *_missing(page),
         *_seeds(page),
         *_importance(page),
     ]
@@ -46,6 +48,29 @@ def _unfit(page: RankPage) -> Iterator[str]:
             f"{len(unfit) - _MOST_NAMED} more finished and are not compared; the table of trials "
             "says why."
         )
+
+
+def _missing(page: RankPage) -> Iterator[str]:
+    missing, found = missing_arms(page), page.recommendation
+    if page.comparison is None or not missing:
+        return
+    yield (
+        f"Missing from the comparison: {_listed(list(missing))}. What was trained of it failed, or "
+        "has no number."
+    )
+    named = {arm.name: arm for arm in page.arms}.get((found and found.arm) or "")
+    if named is None:
+        return
+    smaller = [name for name, trials in missing.items() if is_smaller(page, trials, named)]
+    if smaller:
+        yield (
+            f"Smaller than {named.name}, and perhaps enough, had it not failed: {_listed(smaller)}."
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - _MOST_LISTED
+    return ", ".join([*names[:_MOST_LISTED], *([f"{rest} more"] if rest > 0 else [])])
 
 
 def _seeds(page: RankPage) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from loraflow.page.charts.marks import SERIES, ramp, series
 from loraflow.sweep.report.content import Arm, Dimension, RankPage, Value
 
-_RANK = "adapter.r"
+RANK = "adapter.r"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Colours:
 def compared(page: RankPage) -> list[Dimension]:
     """Return the dimensions that make arms and vary, r first."""
     found = [one for one in page.dimensions if one.is_compared and len(one.values) > 1]
-    return sorted(found, key=lambda one: one.key != _RANK)
+    return sorted(found, key=lambda one: one.key != RANK)
 
 
 def is_numeric(dimension: Dimension) -> bool:
