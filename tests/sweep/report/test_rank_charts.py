@@ -177,6 +177,24 @@ def test_every_finished_trial_is_a_line_through_all_dimensions(page: RankPage) -
         assert f">{name}</text>" in drawn
 
 
+def test_the_better_trials_stand_higher_also_where_less_is_better(
+    page: RankPage, loss_page: RankPage
+) -> None:
+    for shown, better in ((page, max), (loss_page, min)):
+        scores = {one.name: one.score for one in shown.trials if one.score and one.values}
+        ways = re.findall(
+            r'<title>([^<]*?): .*?class="curve[^>]* d="M\S+ (\S+?)C[^"]* (\S+)"',
+            draw_parallel(shown) or "",
+        )
+        assert len(ways) == len(scores)
+        best, of_four = (
+            better((scores[name], name) for name, *_ in ways if word in name)[1]
+            for word in ("", "r=4 ")
+        )
+        assert min((float(end), name) for name, _, end in ways)[1] == best
+        assert min((float(at), name) for name, at, _ in ways if "r=4 " in name)[1] == of_four
+
+
 def test_curves_of_pruned_and_failed_trials_end_with_a_mark() -> None:
     tuned = tuned_page()
     drawn = draw_curves(tuned, validation=False) or ""

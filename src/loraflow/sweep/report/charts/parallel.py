@@ -39,14 +39,19 @@ class _Pole:
 
 
 def draw_parallel(page: RankPage) -> Markup | None:
-    """Return the chart of all finished trials; None where there are fewer than two."""
-    trials = [one for one in page.trials if one.state == "finished" and one.values]
-    trials = [one for one in trials if one.score is not None and math.isfinite(one.score)]
+    """Return the chart of all finished trials; None where there are fewer than two.
+
+    The better ones are drawn last and stand higher, also where less is better.
+    """
+    trials = [one for one in page.trials if one.values and one.score is not None]
     if len(trials) < _FEWEST:
         return None
+    trials.sort(key=lambda one: one.score or 0.0, reverse=not page.larger_is_better)
     poles = [_of_dimension(one, trials) for one in page.dimensions if len(one.values) > 1]
     poles.append(_of_numbers("seconds", trials, lambda one: one.cost.seconds if one.cost else None))
-    poles.append(_of_numbers(page.metric, trials, lambda one: one.score))
+    poles.append(
+        _of_numbers(page.metric, trials, lambda one: one.score, is_down=not page.larger_is_better)
+    )
     step = (_WIDTH - 2 * _EDGE) / max(1, len(poles) - 1)
     spots = [_EDGE + place * step for place in range(len(poles))]
     colours = colours_of(page)
@@ -131,9 +136,9 @@ def _of_dimension(dimension: Dimension, trials: Sequence[Trial]) -> _Pole:
 
 
 def _spread(name: str, trials: Sequence[Trial]) -> dict[str, float]:
-    """Return the place of each trial among those of the same value, -1 to 1, by score."""
+    """Return the place of each trial among those of the same value, -1 to 1, in their order."""
     groups: dict[Value, list[Trial]] = {}
-    for trial in sorted(trials, key=lambda one: one.score or 0.0):
+    for trial in trials:
         groups.setdefault(trial.values.get(name), []).append(trial)
     return {
         trial.name: 2 * place / (len(group) - 1) - 1 if len(group) > 1 else 0.0
@@ -148,10 +153,13 @@ def _every(ticks: Sequence[tuple[float, str]]) -> Sequence[tuple[float, str]]:
     return ticks[:: math.ceil(len(ticks) / most)]
 
 
-def _of_numbers(name: str, trials: Sequence[Trial], value: Height) -> _Pole:
+def _of_numbers(
+    name: str, trials: Sequence[Trial], value: Height, *, is_down: bool = False
+) -> _Pole:
     found = finite(one for trial in trials if (one := value(trial)) is not None)
     low, high = min(found, default=0.0), max(found, default=1.0)
-    scale = Scale(low, high, _BOTTOM, _TOP, is_wide(found))
+    start, end = (_TOP, _BOTTOM) if is_down else (_BOTTOM, _TOP)
+    scale = Scale(low, high, start, end, is_wide(found))
 
     def height(trial: Trial) -> float | None:
         known = value(trial)

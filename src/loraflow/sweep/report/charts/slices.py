@@ -36,7 +36,7 @@ def draw_slices(page: RankPage) -> list[Markup]:
     varied = [one for one in page.dimensions if len(one.values) > 1 and not one.is_scored_once]
     if len(varied) <= _MANY and all(one.is_compared for one in varied):
         return []
-    trials = [one for one in page.trials if one.score is not None and math.isfinite(one.score)]
+    trials = [one for one in page.trials if one.score is not None]
     found = [_slice(page, one, [it for it in trials if one.name in it.values]) for one in varied]
     return [chart for chart in found if chart is not None]
 
