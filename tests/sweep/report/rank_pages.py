@@ -115,6 +115,14 @@ def run(
     return Measured(trial, rows, metrics, 4.0 if values else None, is_control=not values)
 
 
+def far_page(space: Mapping[str, Sequence[Value]]) -> RankPage:
+    """Return arms that lie close together, and a base model that is far worse."""
+    far = run(BASE, {}, 0, items=50, metric="loss")
+    high = [{**item, "loss": item["loss"] + 5} for item in far.items]
+    runs = [run(name_of(one), one, 0, items=50, metric="loss") for one in combinations(space)]
+    return page_of([replace(far, items=high), *runs], space, metric="loss")
+
+
 def unfinished(arm: str, values: Values, seed: int, state: State, reason: str = "") -> Measured:
     """Return a trial that ended early, or has not begun."""
     whole = run(arm, values, seed).trial

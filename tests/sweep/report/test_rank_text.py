@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
+import numpy as np
 import pytest
 
 from loraflow.compare.recommend import Kind
@@ -16,6 +17,7 @@ from loraflow.sweep.report.picture import quality_picture
 from loraflow.sweep.report.run import write
 from loraflow.sweep.report.terminal import show_rank
 from tests.sweep.report.rank_pages import (
+    far_page,
     many_arms_page,
     page_of,
     realistic_page,
@@ -117,6 +119,18 @@ def test_the_picture_is_light_and_not_empty(space: dict[str, list[int | str]]) -
     assert image.shape[1] == 960
     assert image[0, 0, :3].tolist() == [1, 1, 1]
     assert image[..., :3].std() > 0.01
+
+
+@pytest.mark.parametrize(("space", "axis"), [({"r": [1, 2]}, 0), ({"set": ["a", "b"]}, 1)])
+def test_a_control_far_away_does_not_flatten_the_picture(
+    space: dict[str, list[int | str]], axis: int
+) -> None:
+    image = matplotlib.image.imread(io.BytesIO(quality_picture(far_page(space))))
+    is_blue = (abs(255 * image[..., :3] - (47, 109, 140)).max(axis=2) < 2) & (
+        np.arange(image.shape[1]) < 700  # not of the legend
+    )
+    found = np.flatnonzero(is_blue.any(axis=1 - axis))
+    assert found[-1] - found[0] > image.shape[axis] / 2
 
 
 def test_the_files_are_written_whatever_the_names_hold(tmp_path: Path) -> None:

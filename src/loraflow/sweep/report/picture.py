@@ -8,8 +8,10 @@ from typing import Any
 
 from loraflow.compare.arms import Comparison
 from loraflow.page.charts.marks import SERIES
+from loraflow.page.charts.scale import Box
 from loraflow.page.charts.svg import fit
 from loraflow.page.text import visible
+from loraflow.sweep.report.charts.backdrop import View, control_words, heights
 from loraflow.sweep.report.charts.lines import Line, as_number, lines_of
 from loraflow.sweep.report.content import Arm, RankPage
 from loraflow.sweep.report.words import by_quality, direction, marks
@@ -22,6 +24,7 @@ _INCHES, _DPI = (8.0, 4.4), 120
 _ROW = 0.27  # inches of an arm in a ranking
 _MOST = 24  # arms of a ranking
 _FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei")
+_BOX = Box(0, 0, 1, 1)  # Matplotlib has a room of its own: of a scale only its ends are taken
 _TITLE, _NAME = 440.0, 240.0  # room, in units as the page's charts have them
 
 
@@ -69,9 +72,11 @@ def _lines(
     axes.axhspan(
         *_margin(page, comparison), color=_STRIP, alpha=0.12, lw=0, label="within the margin"
     )
-    for arm in _controls(page):
-        value = comparison.arms[arm.name].value.value
-        axes.axhline(value, color=_SOFT, ls="--", lw=1, label=_fit(arm.name))
+    view = View(page, comparison, _BOX, _BOX.up(heights(page, comparison)))
+    axes.set_ylim(view.quality.low, view.quality.high)
+    for arm in view.controls:
+        words = _fit(control_words(view, arm))
+        axes.axhline(_inside(view, arm), color=_SOFT, ls="--", lw=1, label=words, clip_on=False)
     ticks = sorted({as_number(arm.values[name]) for one in lines for arm in one.arms})
     is_log = ticks[0] > 0
     for place, one in enumerate(lines):
@@ -136,35 +141,41 @@ def _notes(page: RankPage, comparison: Comparison, axes: Any, one: Line, name: s
 
 def _ranking(page: RankPage, comparison: Comparison, axes: Any, figure: Any) -> None:
     arms = by_quality(page, comparison)
-    marked = {*marks(page), *(arm.name for arm in _controls(page))}
+    view = View(page, comparison, _BOX, _BOX.across(heights(page, comparison)))
+    marked = {*marks(page), *(arm.name for arm in view.controls)}
     shown = [arm for place, arm in enumerate(arms) if place < _MOST or arm.name in marked]
     figure.set_size_inches(_INCHES[0], max(2.2, 1.1 + _ROW * len(shown)))
     axes.axvspan(*_margin(page, comparison), color=_STRIP, alpha=0.12, lw=0)
     axes.grid(axis="x", alpha=0.3)
-    heights = range(len(shown) - 1, -1, -1)
+    rows = range(len(shown) - 1, -1, -1)
+    axes.set_xlim(view.quality.low, view.quality.high)
+    values = [_inside(view, arm) for arm in shown]
     scores = [comparison.arms[arm.name].value for arm in shown]
     axes.errorbar(
-        [score.value for score in scores],
-        heights,
+        values,
+        rows,
         xerr=[
-            _reach(score.value - score.low for score in scores),
-            _reach(score.high - score.value for score in scores),
+            _reach(value - score.low for value, score in zip(values, scores, strict=True)),
+            _reach(score.high - value for value, score in zip(values, scores, strict=True)),
         ],
         color=_COLOURS[0],
         marker="o",
         ls="",
     )
-    axes.set_yticks(heights, [_told(arm, marks(page)) for arm in shown], fontsize=8.5)
+    axes.set_yticks(rows, [_told(view, arm) for arm in shown], fontsize=8.5)
     axes.set_xlabel(f"{page.metric}, {direction(page)}; the strip is the margin", color=_INK)
 
 
-def _told(arm: Arm, marked: dict[str, str]) -> str:
-    note = f" ({marked[arm.name]})" if arm.name in marked else ""
-    return f"{_fit(arm.name)}{note}"
+def _told(view: View, arm: Arm) -> str:
+    word = marks(view.page).get(arm.name)
+    name = _fit(control_words(view, arm) if arm.is_control else arm.name)
+    return f"{name} ({word})" if word else name
 
 
-def _controls(page: RankPage) -> list[Arm]:
-    return [arm for arm in page.arms if arm.is_control]
+def _inside(view: View, arm: Arm) -> float:
+    """Return an arm's value; a control far away stands at the edge, as on the page."""
+    value = view.comparison.arms[arm.name].value.value
+    return min(max(value, view.quality.low), view.quality.high)
 
 
 def _margin(page: RankPage, comparison: Comparison) -> list[float]:

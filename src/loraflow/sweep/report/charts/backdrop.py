@@ -12,6 +12,7 @@ from loraflow.sweep.report.content import Arm, RankPage
 from loraflow.sweep.report.words import number, with_interval
 
 _FARTHEST = 0.8  # of the span of all other arms
+_ACROSS, _UP = ("\u2190", "\u2192"), ("\u2193", "\u2191")  # arrows to the low and the high end
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def control_words(view: View, arm: Arm) -> str:
     value = view.comparison.arms[arm.name].value.value
     if view.quality.low <= value <= view.quality.high:
         return arm.name
-    side = "\u2193" if value < view.quality.low else "\u2191"
+    low, high = _ACROSS if view.quality.start < view.quality.end else _UP
+    side = low if value < view.quality.low else high
     return f"{arm.name} {side} {number(view.page, value)}"
 
 

@@ -11,6 +11,7 @@ from loraflow.page.charts.svg import drawing, fit, line, tag, told, width_of, wr
 from loraflow.sweep.report.charts.backdrop import (
     View,
     control_line,
+    control_words,
     describe,
     heights,
     margin_strip,
@@ -30,7 +31,9 @@ def draw_ranking(page: RankPage, comparison: Comparison) -> Markup:
     arms = by_quality(page, comparison)
     always = {*marks(page), *(arm.name for arm in arms if arm.is_control)}
     shown = [arm for place, arm in enumerate(arms) if place < MOST or arm.name in always]
-    room = max(width_of(arm.name) for arm in shown) + 16
+    room = (
+        max(width_of(f"{arm.name} ← 0.000" if arm.is_control else arm.name) for arm in shown) + 16
+    )
     height = _TOP + _ROW * len(shown)
     box = Box(min(_NAMES[1], max(_NAMES[0], room)), _TOP, _WIDTH - _NOTES, height)
     low, high = _ends(page, comparison)
@@ -68,10 +71,11 @@ def _tick(view: View, tick: float) -> Markup:
 def _row(view: View, arm: Arm, y: float) -> Markup:
     box, score = view.box, view.comparison.arms[arm.name]
     word = marks(view.page).get(arm.name)
+    name = control_words(view, arm) if arm.is_control else arm.name
     parts = [
         told(describe(view.page, view.comparison, arm)),
         tag("rect", class_="hit", x=0, y=y - _ROW / 2, width=_WIDTH, height=_ROW),
-        write(box.left - 10, y, fit(arm.name, box.left - 14), anchor="end", look="name"),
+        write(box.left - 10, y, fit(name, box.left - 14), anchor="end", look="name"),
     ]
     if math.isfinite(score.value.high - score.value.low):
         ends = sorted((view.quality(score.value.low), view.quality(score.value.high)))
