@@ -235,6 +235,21 @@ def test_tuned_dimensions_are_marked_and_have_slices_of_their_own() -> None:
     assert re.search(r'aria-label="rougeL of \d+ trials against learning_rate"', html)
 
 
+@pytest.mark.parametrize(
+    ("space", "keys"),
+    [
+        ({"r": range(1, 13)}, "r=1 r=2 to 3 r=4 r=5 to 6 r=7 to 8 r=9 r=10 to 11 r=12"),
+        ({"set": list("abcdefghi")}, "a b c d e, f g h i"),
+    ],
+)
+def test_a_colour_is_of_all_values_that_share_it(
+    space: Mapping[str, Sequence[Value]], keys: str
+) -> None:
+    html = render(sweep_page(space, seeds=(0,), items=10))
+    found = re.findall(r'class="stroke q\d"[^>]*></i><span[^>]*>([^<]*)<', html)
+    assert " ".join(found) == keys
+
+
 def test_what_has_one_score_in_each_arm_explains_nothing() -> None:
     ranks, tuned = (1, 4, 16, 64), {1: 1e-4, 4: 3e-4, 16: 2e-4, 64: 5e-4}
     values: list[dict[str, Value]] = [{"r": r, "learning_rate": tuned[r]} for r in ranks]

@@ -12,12 +12,18 @@ from loraflow.sweep.report.charts.backdrop import arm_numbers
 from loraflow.sweep.report.charts.curves import draw_curves, draws_every_step
 from loraflow.sweep.report.charts.forest import draw_forest
 from loraflow.sweep.report.charts.heatmap import draw_heatmap
-from loraflow.sweep.report.charts.lines import colours_of, compared, name_value
+from loraflow.sweep.report.charts.lines import (
+    colours_of,
+    compared,
+    is_numeric,
+    name_value,
+    write_value,
+)
 from loraflow.sweep.report.charts.parallel import draw_parallel
 from loraflow.sweep.report.charts.pareto import draw_pareto
 from loraflow.sweep.report.charts.quality import Quality, draw_quality
 from loraflow.sweep.report.charts.slices import draw_slices
-from loraflow.sweep.report.content import Dimension, RankPage
+from loraflow.sweep.report.content import Dimension, RankPage, Value
 from loraflow.sweep.report.costs import costs_of
 from loraflow.sweep.report.words import (
     STATES,
@@ -122,9 +128,18 @@ def _importances(page: RankPage) -> list[Dimension]:
 
 
 def _keys(page: RankPage) -> Mapping[str, str]:
-    """Return what the colours of trials mean: class -> value."""
+    """Return what the colours of trials mean: class -> the values that share it."""
     colours = colours_of(page)
     if colours.dimension is None:
         return {}
-    dimension = colours.dimension
-    return {look: name_value(dimension, value) for value, look in colours.looks.items()}
+    values: dict[str, list[Value]] = {}
+    for value, look in colours.looks.items():
+        values.setdefault(look, []).append(value)
+    return {look: _name_values(colours.dimension, found) for look, found in values.items()}
+
+
+def _name_values(dimension: Dimension, values: Sequence[Value]) -> str:
+    if not is_numeric(dimension):
+        return ", ".join(name_value(dimension, value) for value in values)
+    first, last = name_value(dimension, values[0]), write_value(values[-1])
+    return first if len(values) == 1 else f"{first} to {last}"
