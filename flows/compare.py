@@ -48,9 +48,10 @@ def compare(
     tracking = load_config(settings).tracking
     fetched = [fetch_trial(tracking, run) for run in runs]
     dimensions = differing(fetched)
-    metric = metric or usual_metric(fetched[0].settings["train"]["task"])
+    task = fetched[0].settings["train"]["task"]
+    metric = metric or usual_metric(task)
     margin = margin or margin_of(metric)
-    question = Question(name, metric, margin, shown_dimensions(dimensions, [], []))
+    question = Question(name, metric, margin, task, shown_dimensions(dimensions, [], []))
     page = gather(question, measured_runs(fetched, dimensions))
     wish: dict[str, Any] = {"runs": sorted(runs), "metric": metric, "margin": margin}
     own = replace(tracking, experiment=f"{tracking.experiment}-compare")

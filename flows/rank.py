@@ -35,6 +35,7 @@ def page_of(course: "Course") -> RankPage:
         f"{request.config.model.name}: {request.sweep.name}",
         request.metric,
         request.margin,
+        request.config.train.task,
         shown_dimensions(request.dimensions, request.tuned, course.trials),
         [
             *(fact for fact in facts_of(request.config) if fact[0] not in _VARYING),

@@ -30,7 +30,9 @@ TARGETS = Dimension("target_modules", "adapter.target_modules", ["attention_qv",
 
 
 def question(*dimensions: Dimension, metric: str = "rougeL") -> Question:
-    return Question("sweep", metric, 0.02, dimensions or (RANKS, TARGETS), [("data", "数据.json")])
+    return Question(
+        "sweep", metric, 0.02, "sft", dimensions or (RANKS, TARGETS), [("data", "数据.json")]
+    )
 
 
 def one(name: str, values: dict[str, Any], seed: int, quality: float, items: int = 40) -> Measured:

@@ -59,7 +59,7 @@ def page_of(
         for name, values in space.items()
     ]
     question = Question(
-        "SmolLM2-135M-Instruct: rank by targets", metric, 0.02, dimensions, list(FACTS)
+        "SmolLM2-135M-Instruct: rank by targets", metric, 0.02, "sft", dimensions, list(FACTS)
     )
     return gather(question, measured, chosen)
 

@@ -217,6 +217,15 @@ def test_a_loss_that_diverged_does_not_flatten_the_others() -> None:
     assert ">4</text>" in drawn
 
 
+@pytest.mark.parametrize(
+    ("task", "unit"),
+    [("text", "nats a token"), ("classify", "nats a row"), ("preference", "pairs")],
+)
+def test_a_training_loss_has_the_unit_of_its_task(page: RankPage, task: str, unit: str) -> None:
+    drawn = draw_curves(replace(page, task=task), validation=False) or ""
+    assert re.search(rf">training loss, [^<]*{unit}</text>", drawn)
+
+
 def test_slices_are_for_spaces_that_other_charts_do_not_show_whole(page: RankPage) -> None:
     assert draw_slices(page) == []
     assert len(draw_slices(tuned_page())) == 2

@@ -77,6 +77,7 @@ class RankPage:
     metric: str
     meaning: str  # of the metric, one line
     larger_is_better: bool
+    task: str  # of the training: it decides what a loss is counted in
     dimensions: Sequence[Dimension]
     arms: Sequence[Arm]
     trials: Sequence[Trial]

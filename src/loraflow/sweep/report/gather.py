@@ -26,6 +26,7 @@ class Question:
     title: str
     metric: str
     margin: float
+    task: str
     dimensions: Sequence[Dimension]
     facts: Sequence[tuple[str, str]] = ()
 
@@ -59,6 +60,7 @@ def gather(
         metric=question.metric,
         meaning=metric.meaning,
         larger_is_better=bool(metric.larger_is_better),
+        task=question.task,
         dimensions=_with_importance(question.dimensions, trials),
         arms=arms,
         trials=trials,

@@ -21,6 +21,12 @@ _MOST_POINTS = 120  # of a curve: more are closer than a pixel is wide
 _MOST_RAW = 24  # trials whose every step is drawn as well
 _ENDS = {"pruned": "M-5 0H5M0 -5V5", "failed": "M-4.5 -4.5L4.5 4.5M-4.5 4.5L4.5 -4.5"}
 _DIVERGED = 1.25  # times the highest loss of trials that did not fail: higher is cut off
+_UNITS = {  # of a loss, by task; that of pairs depends on train.preference.loss_type
+    "sft": "nats a token",
+    "text": "nats a token",
+    "preference": "mean over pairs",
+    "classify": "nats a row",
+}
 
 Curve = Sequence[tuple[int, float]]
 
@@ -40,7 +46,7 @@ def draw_curves(page: RankPage, *, validation: bool) -> Markup | None:
     up = _BOX.up(_heights([(one, raw if is_raw else smooth) for one, raw, smooth in drawn]))
     name = "loss on rows apart" if validation else "training loss"
     colours, numbers = colours_of(page), arm_numbers(page)
-    parts = [frame(_BOX, across, up, names=("step", f"{name}, nats a token"))]
+    parts = [frame(_BOX, across, up, names=("step", f"{name}, {_UNITS[page.task]}"))]
     for trial, curve, smooth in drawn:
         raw = way(_placed(curve, across, up)) if is_raw else ""
         parts.append(
