@@ -190,6 +190,17 @@ def test_arms_that_are_lost_are_named_and_the_smaller_ones_apart() -> None:
     assert not any("Missing" in one for one in gather(question(), [*trials[:5], *waiting]).findings)
 
 
+def test_seeds_that_differ_no_more_than_items_do_are_not_said_to_move_by_0() -> None:
+    alike = [*measured((0,)), *(_again(trial) for trial in measured((0,)) if not trial.is_control)]
+    said = " ".join(gather(question(), alike).findings)
+    assert "moves no more than the noise of the items explains" in said
+
+
+def _again(measured: Measured) -> Measured:
+    name = f"{measured.trial.arm} seed=1"
+    return replace(measured, trial=replace(measured.trial, name=name, seed=1))
+
+
 def test_trials_are_scored_by_what_the_judge_gave_as_their_arms_are() -> None:
     rated = [
         replace(

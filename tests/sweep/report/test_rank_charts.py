@@ -108,6 +108,8 @@ def test_more_lines_than_can_be_told_apart_get_a_panel_each() -> None:
     assert drawn is not None
     assert count(drawn.drawing, "line s0") == 9
     assert count(drawn.drawing, "context") == 9 * 8
+    assert drawn.seeds == "tick"
+    assert count(drawn.drawing, "seed") == 9 * 2 * 2
 
 
 def test_a_control_far_away_does_not_flatten_the_arms() -> None:

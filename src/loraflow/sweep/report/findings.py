@@ -82,6 +82,11 @@ def _seeds(page: RankPage) -> Iterator[str]:
             "Every arm has one seed: the intervals hold for these very adapters, and another "
             "training of the same settings may differ by more (sweep.seeds=[0,1])."
         )
+    elif deviation == 0:
+        yield (
+            f"Trained again with another seed, an arm's {page.metric} moves no more than the noise "
+            "of the items explains."
+        )
     else:
         yield (
             f"Trained again with another seed, an arm's {page.metric} moves by about "

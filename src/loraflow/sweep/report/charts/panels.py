@@ -86,6 +86,9 @@ def _point(view: View, x: float, arm: Arm) -> Markup:
     if math.isfinite(value.high - value.low):
         ends = sorted((view.quality(value.low), view.quality(value.high)))
         parts.append(line((x, ends[0]), (x, ends[1]), "bar"))
+    seeds = view.comparison.arms[arm.name].seeds
+    if len(seeds) > 1:
+        parts += [line((x - 5, at), (x + 5, at), "seed") for at in map(view.quality, seeds)]
     if word is not None:
         parts.append(tag("circle", class_=f"ring {note_look(word)}", cx=x, cy=y, r=7))
         anchor = "end" if x > (view.box.left + view.box.right) / 2 else "start"

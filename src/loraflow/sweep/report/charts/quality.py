@@ -65,7 +65,8 @@ def draw_quality(page: RankPage) -> Quality | None:
         return Quality(draw_ranking(page, comparison), "", "tick" if has_seeds else "")
     name, lines = found[0].name, found[1]
     if len(lines) > SERIES:
-        return Quality(draw_panels(page, comparison, name, lines), name, "")
+        panels = draw_panels(page, comparison, name, lines)
+        return Quality(panels, name, "tick" if has_seeds else "")
     return Quality(_draw_lines(page, comparison, name, lines), name, "band" if has_seeds else "")
 
 
