@@ -8,10 +8,14 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+from fontTools.fontBuilder import FontBuilder  # type: ignore[import-untyped]
+from fontTools.ttLib.tables._g_l_y_f import Glyph  # type: ignore[import-untyped]
+from matplotlib.font_manager import fontManager
 
 from loraflow.compare.recommend import Kind
 from loraflow.sweep.report.answer import answer_of
 from loraflow.sweep.report.content import RankPage
+from loraflow.sweep.report.fonts import font_families
 from loraflow.sweep.report.markdown import as_markdown
 from loraflow.sweep.report.picture import quality_picture
 from loraflow.sweep.report.run import write
@@ -131,6 +135,32 @@ def test_a_control_far_away_does_not_flatten_the_picture(
     )
     found = np.flatnonzero(is_blue.any(axis=1 - axis))
     assert found[-1] - found[0] > image.shape[axis] / 2
+
+
+def test_the_picture_takes_any_installed_font_with_han_characters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    font_families.cache_clear()
+    monkeypatch.setattr(fontManager, "ttflist", fontManager.ttflist[:])
+    fontManager.addfont(write_font(tmp_path / "hei.ttf", "A Sans of this test", "们字"))
+    assert font_families()[:2] == ["DejaVu Sans", "A Sans of this test"]
+    font_families.cache_clear()
+
+
+def write_font(path: Path, family: str, letters: str) -> Path:
+    glyphs = {ord(letter): f"uni{ord(letter):04X}" for letter in letters}
+    names = [".notdef", *glyphs.values()]
+    font = FontBuilder(1000)
+    font.setupGlyphOrder(names)
+    font.setupCharacterMap(glyphs)
+    font.setupGlyf({name: Glyph() for name in names})
+    font.setupHorizontalMetrics(dict.fromkeys(names, (1000, 0)))
+    font.setupHorizontalHeader()
+    font.setupNameTable({"familyName": family, "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    font.save(path)
+    return path
 
 
 def test_the_files_are_written_whatever_the_names_hold(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from loraflow.page.text import visible
 from loraflow.sweep.report.charts.backdrop import View, control_words, heights
 from loraflow.sweep.report.charts.lines import Line, as_number, lines_of
 from loraflow.sweep.report.content import Arm, RankPage
+from loraflow.sweep.report.fonts import font_families
 from loraflow.sweep.report.words import by_quality, direction, marks
 
 _COLOURS = ("#2f6d8c", "#cf5327", "#0f7f69", "#b14d88", "#b98208", "#59636a")  # those of the page
@@ -23,7 +24,6 @@ _INK, _SOFT, _STRIP = "#1d2427", "#59636a", "#0f7f69"
 _INCHES, _DPI = (8.0, 4.4), 120
 _ROW = 0.27  # inches of an arm in a ranking
 _MOST = 24  # arms of a ranking
-_FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei")
 _BOX = Box(0, 0, 1, 1)  # Matplotlib has a room of its own: of a scale only its ends are taken
 _TITLE, _NAME = 440.0, 240.0  # room, in units as the page's charts have them
 
@@ -32,13 +32,8 @@ def quality_picture(page: RankPage) -> bytes:
     """Return a PNG on white; what has no number to stand across is ranked."""
     import matplotlib as mpl  # noqa: PLC0415 - a second that the text alone need not wait for
     from matplotlib.figure import Figure  # noqa: PLC0415
-    from matplotlib.font_manager import fontManager  # noqa: PLC0415
 
-    known = {font.name for font in fontManager.ttflist}
-    style: Any = {
-        "font.family": [font for font in _FONTS if font in known],
-        "text.parse_math": False,
-    }
+    style: Any = {"font.family": font_families(), "text.parse_math": False}
     target = io.BytesIO()
     with mpl.rc_context(style), warnings.catch_warnings():
         # without a font for Han characters there are boxes, which are no reason to stop
