@@ -109,6 +109,7 @@ def test_more_lines_than_can_be_told_apart_get_a_panel_each() -> None:
     assert count(drawn.drawing, "line s0") == 9
     assert count(drawn.drawing, "context") == 9 * 8
     assert drawn.seeds == "tick"
+    assert '<text class="note best"' in drawn.drawing
     assert count(drawn.drawing, "seed") == 9 * 2 * 2
 
 

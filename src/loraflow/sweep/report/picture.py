@@ -158,7 +158,8 @@ def _ranking(page: RankPage, comparison: Comparison, axes: Any, figure: Any) -> 
         ls="",
     )
     axes.set_yticks(rows, [_told(view, arm) for arm in shown], fontsize=8.5)
-    axes.set_xlabel(f"{page.metric}, {direction(page)}; the strip is the margin", color=_INK)
+    rest = f"; {len(arms) - len(shown)} more arms are in the report" * (len(shown) < len(arms))
+    axes.set_xlabel(f"{page.metric}, {direction(page)}; the strip is the margin{rest}", color=_INK)
 
 
 def _told(view: View, arm: Arm) -> str:

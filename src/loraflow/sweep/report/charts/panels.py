@@ -8,7 +8,7 @@ from markupsafe import Markup
 from loraflow.compare.arms import Comparison
 from loraflow.page.charts.marks import arm_group, mark
 from loraflow.page.charts.scale import Box, Scale, short
-from loraflow.page.charts.svg import drawing, fit, line, tag, told, way, write
+from loraflow.page.charts.svg import drawing, fit, line, tag, told, way, width_of, write
 from loraflow.sweep.report.charts.backdrop import (
     View,
     control_line,
@@ -67,11 +67,24 @@ def _panel(view: View, name: str, one: Line, others: Sequence[Line], *, is_first
     parts += [_point(view, across(as_number(arm.values[name])), arm) for arm in one.arms]
     parts.append(write(box.left, box.bottom + 14, f"{name}={short(places[0])}"))
     parts.append(write(box.right, box.bottom + 14, short(places[-1]), anchor="end"))
-    room = box.right - box.left
-    names = [fit(one.values[0], room, 13), fit(", ".join(one.values[1:]), room)]
-    parts.append(write(box.left, box.top - (24 if names[1] else 10), names[0], look="name"))
-    parts.append(write(box.left, box.top - 9, names[1]))
-    return tag("g", told(one.name), *parts)
+    return tag("g", told(one.name), *parts, *_head(view, one))
+
+
+def _head(view: View, one: Line) -> list[Markup]:
+    """Return what stands above a panel: its line's name, and at the right what is said of an arm.
+
+    Beside the arm itself it would cover lines, or the next panel.
+    """
+    box, marked = view.box, marks(view.page)
+    said = [marked[arm.name] for arm in one.arms if arm.name in marked]
+    note, below = ", ".join(said), ", ".join(one.values[1:])
+    height, room = box.top - (24 if below else 10), box.right - box.left
+    name = fit(one.values[0], room - width_of(f"{note}  ", 13), 13)
+    return [
+        write(box.left, height, name, look="name"),
+        write(box.left, box.top - 9, fit(below, room)),
+        *(write(box.right, height, note, anchor="end", look=note_look(word)) for word in said[:1]),
+    ]
 
 
 def _line(view: View, name: str, across: Scale, one: Line, look: str) -> Markup:
@@ -91,7 +104,5 @@ def _point(view: View, x: float, arm: Arm) -> Markup:
         parts += [line((x - 5, at), (x + 5, at), "seed") for at in map(view.quality, seeds)]
     if word is not None:
         parts.append(tag("circle", class_=f"ring {note_look(word)}", cx=x, cy=y, r=7))
-        anchor = "end" if x > (view.box.left + view.box.right) / 2 else "start"
-        parts.append(write(x, view.box.bottom - 8, word, anchor=anchor, look=note_look(word)))
     parts.append(mark((x, y), size=2.8))
     return arm_group(view.number_of(arm), parts, "s0")
