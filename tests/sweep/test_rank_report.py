@@ -170,6 +170,14 @@ def test_an_item_without_a_number_costs_its_trial_alone() -> None:
     assert reason in render(shown)
 
 
+def test_a_page_on_which_one_arm_alone_has_a_number_says_so() -> None:
+    base, other, *_ = measured((0,))
+    lost = replace(other, items=[{**item, "rougeL": math.nan} for item in other.items])
+    text = as_markdown(gather(question(), [base, lost]))
+    assert "Only base model has finished with a number" in text
+    assert "rougeL is nan (40 of 40 held-out items without a number)" in text
+
+
 def test_arms_that_are_lost_are_named_and_the_smaller_ones_apart() -> None:
     lost = ("r=1 全部", "r=4 全部", "r=16 attention_qv")
     trials = [

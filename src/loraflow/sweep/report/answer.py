@@ -61,8 +61,9 @@ def _why_not(page: RankPage) -> str:
     if not page.trials:
         return "There are no trials."
     if len(page.arms) == 1:
-        return f"Only {page.arms[0].name} has finished; a comparison needs two arms or more."
-    return "No trial has finished. The table of trials says why."
+        name = page.arms[0].name
+        return f"Only {name} has finished with a number; a comparison needs two arms or more."
+    return "No trial has finished with a number. The table of trials says why."
 
 
 def _tiles(page: RankPage, comparison: Comparison, found: Recommendation) -> Iterator[Tile]:
