@@ -58,8 +58,8 @@ REFUSED = [
         "use_dora=true does not go with .*loftq",
     ),
     (["quantization.method=none"], r"double_quant=true does nothing.*double_quant=false"),
-    (["adapter=adalora", "train.progressive=[1,1]"], r"progressive=.* does not go with .*adalora"),
-    (["adapter=prompt", "train.progressive=[1,1]"], "only lora, ia3, full"),
+    (["adapter=adalora", "train.progressive=[1,1]"], r"progressive=.* does nothing with .*adalora"),
+    (["adapter=prompt", "train.progressive=[1,1]"], "is for lora, ia3, full; set train"),
     (["train.progressive=[1]"], r"progressive=\[1\.0\] is one group"),
     (
         ["adapter=prefix", "train.speed.activation_checkpointing=true"],

@@ -19,6 +19,7 @@ TUNED = [
         ("sweep.seeds=[0]", False),
         ("adapter.r=1", False),
         ("adapter.alpha=5", False),
+        ("adapter.dropout=0.1", False),
         ("sweep.attempts=3", True),
         ("sweep.compare.margin=0.5", True),
         ("runner.workers=4", True),

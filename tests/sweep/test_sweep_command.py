@@ -11,13 +11,19 @@ from flows.sweep_command import read_request
 from loraflow.errors import UserError
 from loraflow.sweep.request import Request
 from loraflow.sweep.space import Range
+from loraflow.sweep.trials import Trial
 
 SWEEPS = [path.stem for path in sorted((CONF / "sweep").glob("*.yaml")) if path.stem != "default"]
+EXPERIMENTS = [path.stem for path in sorted((CONF / "experiment").glob("*.yaml"))]
 RUNNERS = [path.stem for path in sorted((CONF / "runner").glob("*.yaml"))]
 
 
 def arms(request: Request) -> list[str]:
     return [trial.arm for trial in request.samples()]
+
+
+def dropout_of(request: Request, trials: list[Trial]) -> list[float]:
+    return [request.settings_of(trial)["adapter"]["dropout"] for trial in trials]
 
 
 @pytest.mark.parametrize("name", SWEEPS)
@@ -29,6 +35,46 @@ def test_every_sweep_can_be_asked_for(name: str) -> None:
 @pytest.mark.parametrize("name", RUNNERS)
 def test_every_runner_can_be_asked_for(name: str) -> None:
     assert read_request(["sweep=smoke", f"runner={name}"]).runner.kind == name
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_can_be_swept(name: str) -> None:
+    request = read_request(["sweep=smoke", f"experiment={name}"])
+    dropout = request.config.adapter.dropout
+    assert dropout_of(request, request.samples()) == [dropout] * 2
+    assert set(dropout_of(request, request.controls())) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("word", "section"),
+    [
+        ("adapter.init_lora_weights=gaussian", "adapter"),
+        ("+adapter.rank_pattern.q_proj=2", "adapter"),
+        ("train.loraplus_lr_ratio=16", "train"),
+        ("train.progressive=[1,1]", "train"),
+        ("before.sft.train.loraplus_lr_ratio=16", "before"),
+    ],
+)
+def test_what_only_an_adapter_reads_is_for_the_arms_that_have_one(word: str, section: str) -> None:
+    chain = ["sweep=smoke", "experiment=cpt_then_sft_then_dpo"]
+    plain, given = (read_request([*chain, *more]) for more in ([], [word]))
+    control = given.settings_of(given.controls()[0])
+    assert control == plain.settings_of(plain.controls()[0])
+    arm, plain_arm = (one.settings_of(one.samples()[0])[section] for one in (given, plain))
+    assert arm != plain_arm
+
+
+def test_an_arm_of_another_method_goes_without_what_it_does_not_read() -> None:
+    request = read_request(["sweep=default", "adapter=lora,ia3", "adapter.dropout=0.1"])
+    assert dropout_of(request, request.samples()) == [0.1, 0.0]
+
+
+@pytest.mark.parametrize(
+    "words", [["adapter=lora,ia3", "adapter.dropout=0,0.1"], ["adapter=ia3", "adapter.dropout=0.1"]]
+)
+def test_what_was_asked_of_an_arm_that_does_not_read_it_is_a_fault(words: list[str]) -> None:
+    with pytest.raises(UserError, match=r"dropout=0\.1 does nothing with adapter\.method=ia3"):
+        read_request(["sweep=smoke", *words])
 
 
 def test_commas_give_a_dimension_its_values() -> None:

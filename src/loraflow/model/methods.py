@@ -106,23 +106,23 @@ _WAYS = (
     Way("method", "none"),
 )
 
-# keys that do nothing unless they differ from these values, and the methods that read them
-_NEUTRAL: Mapping[str, Any] = {
-    "dropout": 0.0,
-    "layers_to_transform": None,
-    "rank_pattern": {},
-    "init_lora_weights": "default",
-    "use_dora": False,
-    "experts": None,
-}
-_READS = {
-    "lora": set(_NEUTRAL),
-    "adalora": {"dropout", "layers_to_transform"},
-    "ia3": {"layers_to_transform"},
+# section -> keys that do nothing unless they differ from this value, and the methods that read them
+_READ_BY: Mapping[str, Mapping[str, tuple[Any, tuple[str, ...]]]] = {
+    "adapter": {
+        "dropout": (0.0, ("lora", "adalora")),
+        "layers_to_transform": (None, ("lora", "adalora", "ia3")),
+        "rank_pattern": ({}, ("lora",)),
+        "init_lora_weights": ("default", ("lora",)),
+        "use_dora": (False, ("lora",)),
+        "experts": (None, ("lora",)),
+    },
+    "train": {
+        "loraplus_lr_ratio": (None, ("lora", "adalora")),  # of the matrices A and B
+        "progressive": (None, ("lora", "ia3", "full")),  # whose parameters are each layer's own
+    },
 }
 
 _LARGEST_RATIO = 16  # a scale above is an alpha that was meant to be divided by r
-_IN_LAYERS = ("lora", "ia3", "full")  # methods whose parameters are each layer's own
 _NOT_CONTINUED = {
     "adalora": "ranks that were taken away do not come back; set adapter=lora",
     "p_tuning": "of its network only the result is kept; set adapter=prompt",
@@ -143,7 +143,7 @@ def method_faults(
         trainings: the key of each training's section -> the section, in order
     """
     yield from _table_faults(adapter, quantization, trainings)
-    yield from _ignored(adapter)
+    yield from _ignored(adapter.method, "adapter", adapter)
     yield from _lora_faults(adapter)
     if quantization.double_quant and quantization.method in ("none", "int8"):
         yield (
@@ -151,6 +151,7 @@ def method_faults(
             f"{quantization.method}; set quantization.double_quant=false"
         )
     for key, train in trainings.items():
+        yield from _ignored(adapter.method, key, train)
         yield from _training_faults(adapter, key, train)
     if len(trainings) > 1:
         yield from continued_faults(adapter, "an earlier training (before)")
@@ -163,6 +164,17 @@ def continued_faults(adapter: AdapterConfig, start: str) -> Iterator[str]:
             f"adapter.method={adapter.method} cannot go on from {start}: "
             f"{_NOT_CONTINUED[adapter.method]}"
         )
+
+
+def neutral_settings(method: str) -> dict[str, dict[str, Any]]:
+    """Return what a method does not read of a section, as section -> key -> value.
+
+    Each key has the value that does nothing.
+    """
+    return {
+        section: {key: neutral for key, (neutral, readers) in keys.items() if method not in readers}
+        for section, keys in _READ_BY.items()
+    }
 
 
 def methods_markdown() -> str:
@@ -191,14 +203,17 @@ def _table_faults(
                 yield f"{way} does not go with {key}={value}: {way.refuses[value]}"
 
 
-def _ignored(adapter: AdapterConfig) -> Iterator[str]:
-    for key, neutral in _NEUTRAL.items():
-        value = getattr(adapter, key)
-        if value != neutral and key not in _READS.get(adapter.method, ()):
+def _ignored(method: str, where: str, section: AdapterConfig | TrainConfig) -> Iterator[str]:
+    """Yield what is set in a section, called `where`, though the method does not read it."""
+    kind = where.rpartition(".")[2]
+    for key, neutral in neutral_settings(method)[kind].items():
+        value = getattr(section, key)
+        if value != neutral:
             shown = "null" if neutral is None else str(neutral).lower()
+            readers = ", ".join(_READ_BY[kind][key][1])
             yield (
-                f"adapter.{key}={value} does nothing with adapter.method={adapter.method}; "
-                f"set adapter.{key}={shown}"
+                f"{where}.{key}={value} does nothing with adapter.method={method}: it is for "
+                f"{readers}; set {where}.{key}={shown}"
             )
 
 
@@ -258,12 +273,6 @@ def _expert_faults(adapter: AdapterConfig) -> Iterator[str]:
 
 
 def _training_faults(adapter: AdapterConfig, key: str, train: TrainConfig) -> Iterator[str]:
-    if train.progressive is not None and adapter.method not in _IN_LAYERS:
-        yield (
-            f"{key}.progressive={train.progressive} does not go with adapter.method="
-            f"{adapter.method}: it trains the parameters of some layers at a time, which only "
-            f"{', '.join(_IN_LAYERS)} have for each layer apart; set {key}.progressive=null"
-        )
     if adapter.method == "adalora" and train.processes > 1:
         yield (
             f"{key}.processes={train.processes} does not go with adapter.method=adalora, whose "
@@ -278,10 +287,4 @@ def _training_faults(adapter: AdapterConfig, key: str, train: TrainConfig) -> It
         yield (
             f"{key}.speed.activation_checkpointing=true does not go with adapter.method=prefix, "
             "whose keys and values would be added a second time; set it to false"
-        )
-    if train.loraplus_lr_ratio is not None and adapter.method not in ("lora", "adalora"):
-        yield (
-            f"{key}.loraplus_lr_ratio={train.loraplus_lr_ratio} does nothing with "
-            f"adapter.method={adapter.method}, which has no matrices A and B; "
-            f"set {key}.loraplus_lr_ratio=null"
         )

@@ -13,7 +13,7 @@ from loraflow.config.values import STRICT
 from loraflow.errors import UserError, nearest
 from loraflow.sweep.rules import search_faults
 from loraflow.sweep.space import Dimension, Range, combinations, read_dimensions
-from loraflow.sweep.trials import Trial, arm_trials, control_trials
+from loraflow.sweep.trials import Trial, arm_trials, control_trials, without_unread
 
 Settings = Mapping[str, Any]
 Compose = Callable[[Mapping[str, Any]], Settings]
@@ -72,7 +72,7 @@ class Request:
         Raises:
             UserError: names the trial and every fault of its config.
         """
-        settings = self.compose(trial.sets)
+        settings = without_unread(self.compose(trial.sets), trial.sets)
         try:
             load_config(settings)
         except UserError as error:
@@ -89,7 +89,7 @@ def make_request(sections: Settings, compose: Compose) -> Request:
     checked_sections = load_sections(Sections, sections)
     sweep = checked_sections.sweep
     base = control_trials("sft", sweep.seeds)[0]
-    config = load_config(compose(base.sets))
+    config = load_sections(Config, compose(base.sets))  # whole checks are its trials'
     metric = sweep.compare.metric or usual_metric(config.train.task)
     request = Request(
         sweep,

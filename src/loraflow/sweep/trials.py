@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from loraflow.model.methods import neutral_settings
 from loraflow.sweep.space import Dimension, Value, name_values
 
 BASE, HEAD = "base model", "head only"  # the arms that no rank is trained in
@@ -55,3 +56,28 @@ def arm_trials(
     name = name_values(values, dimensions) or "tuned"
     for seed in seeds:
         yield Trial(name, values, {**sets, "train.seed": seed}, seed, tuned)
+
+
+def without_unread(settings: Mapping[str, Any], sets: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trial's composed config without what others set and its own method does not read.
+
+    An experiment's dropout is for the arms that have one. What the trial itself sets stays, and so
+    does all of a trial with the experiment's own method: there it is a fault.
+    """
+    if not {"adapter", "adapter.method"} & set(sets):
+        return dict(settings)
+    neutral = neutral_settings(settings["adapter"]["method"])
+    unread = {
+        section: {
+            key: value
+            for key, value in keys.items()
+            if not any(f"{one}.".startswith(f"{section}.{key}.") for one in sets)
+        }
+        for section, keys in neutral.items()
+    }
+    earlier = {
+        name: {**part, "train": {**part["train"], **unread["train"]}}
+        for name, part in settings["before"].items()
+    }
+    changed = {section: {**settings[section], **unread[section]} for section in unread}
+    return {**settings, **changed, "before": earlier}
