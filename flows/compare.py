@@ -20,8 +20,8 @@ from loraflow.check import dump_config, load_config
 from loraflow.config import Config
 from loraflow.errors import UserError
 from loraflow.store import make_key
+from loraflow.sweep.metric import margin_of, usual_metric
 from loraflow.sweep.report.content import RankPage
-from loraflow.sweep.request import margin_of, usual_metric
 
 _FEWEST = 2
 
@@ -50,7 +50,8 @@ def compare(
     dimensions = differing(fetched)
     task = fetched[0].settings["train"]["task"]
     metric = metric or usual_metric(task)
-    margin = margin or margin_of(metric)
+    usual_margin = margin_of(metric, key="metric")
+    margin = margin or usual_margin
     question = Question(name, metric, margin, task, shown_dimensions(dimensions, [], []))
     page = gather(question, measured_runs(fetched, dimensions))
     wish: dict[str, Any] = {"runs": sorted(runs), "metric": metric, "margin": margin}

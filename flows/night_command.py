@@ -86,13 +86,12 @@ def read_night(words: Sequence[str]) -> NightRequest:
         UserError: names each key with a fault, and the fix.
     """
     from loraflow.promote.gate.check import night_faults
-    from loraflow.sweep.request import margin_of, usual_metric
+    from loraflow.sweep.metric import usual_metric
 
     composed = compose_settings("nightly", words)
     sections = load_sections(Sections, {name: composed.pop(name) for name in _OWN})
     config = _checked(composed, sections.night)
     metric = sections.gate.metric or usual_metric(config.train.task)
-    margin_of(metric)  # is refused if it cannot tell which of two is better
     gate = replace(sections.gate, metric=metric)
     if faults := night_faults(gate, config):
         raise UserError("\n".join(faults))

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from peft import PeftConfig, get_peft_model
 
+from loraflow.compare.metrics import METRICS
 from loraflow.config import TrainConfig
 from loraflow.data.records import Record
 from loraflow.evaluate.arm import Arm
@@ -14,6 +15,7 @@ from loraflow.evaluate.run import evaluate
 from loraflow.files import ITEMS, read_lines
 from loraflow.model.lend import ModelLender
 from loraflow.model.source import BaseModel
+from loraflow.sweep.metric import measured_metrics
 from tests.conftest import composed
 from tests.data.tokens import Tokens, tokenized
 
@@ -53,6 +55,12 @@ class Task:
             out=out,
         )
         return read_lines(out / ITEMS), summary
+
+
+def check_foretold(task: str, summary: dict[str, Any]) -> None:
+    """Check that a sweep knows before it starts which metrics an evaluation has."""
+    comparable = {name for name in summary["metrics"] if METRICS[name].larger_is_better is not None}
+    assert comparable == set(measured_metrics(composed(f"train={task}", "judge=none")))
 
 
 def save_adapter(model: Any, config: PeftConfig, trained: Path) -> Any:

@@ -21,7 +21,7 @@ from loraflow.model.load import load_base, load_for_answers
 from loraflow.model.source import BaseModel
 from loraflow.model.tokenizer import load_tokenizer
 from tests.data.tokens import chat, training
-from tests.evaluate.arms import Task, save_adapter
+from tests.evaluate.arms import Task, check_foretold, save_adapter
 
 ROWS: list[Record] = [chat("你是谁？", "家父是甄远道。"), chat("Who?", "Me."), chat("a b c", "d e")]
 CAUSAL = {"task_type": "CAUSAL_LM"}
@@ -49,6 +49,7 @@ def test_the_base_is_measured_without_an_adapter(task: Task) -> None:
         *("answer_characters", "refusal_share", "repetition", "cut_share"),
     }
     assert summary["speed"]["tokens_per_second"] > 0
+    check_foretold("sft", summary)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -10,7 +10,7 @@ from peft import LoraConfig
 from loraflow.model.load import load_classifier, load_trained_classifier
 from loraflow.model.source import BaseModel
 from tests.data.tokens import labelled, training
-from tests.evaluate.arms import Task, save_adapter
+from tests.evaluate.arms import Task, check_foretold, save_adapter
 from tests.tiny_encoder import make_encoder
 
 LABELS = ["bad", "good", "好"]
@@ -70,6 +70,7 @@ def test_the_base_has_a_random_head_and_says_so(task: Task) -> None:
     assert "answer good every time, the commonest label in training, is 0.500" in summary["note"]
     assert [item["prompt"] for item in items] == [row.question for row in ROWS]
     assert set(summary["metrics"]) == {"accuracy", "precision", "recall", "f1", "loss"}
+    check_foretold("classify", summary)
 
 
 def test_the_confusion_matrix_counts_every_text_once(task: Task) -> None:

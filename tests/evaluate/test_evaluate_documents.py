@@ -9,7 +9,7 @@ import torch
 from loraflow.model.load import load_base
 from loraflow.model.source import BaseModel
 from tests.data.tokens import document, training
-from tests.evaluate.arms import Task
+from tests.evaluate.arms import Task, check_foretold
 
 LONG, SHORT = document("家父是大理寺少卿甄远道。" * 9), document("Return the name of the file.")
 
@@ -37,6 +37,7 @@ def test_metrics_are_weighted_by_tokens_and_bytes(task: Task) -> None:
     size = sum(item["bytes"] for item in items)
     assert metrics["bits_per_byte"] == pytest.approx(nats / math.log(2) / size)
     assert set(metrics) == {"loss", "perplexity", "bits_per_byte", "token_accuracy"}
+    check_foretold("text", summary)
     assert "answer" not in items[0]
 
 

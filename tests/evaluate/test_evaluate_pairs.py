@@ -10,7 +10,7 @@ from loraflow.data.template import IGNORED
 from loraflow.model.load import load_base
 from loraflow.model.source import BaseModel
 from tests.data.tokens import pair, training
-from tests.evaluate.arms import Task
+from tests.evaluate.arms import Task, check_foretold
 
 ROWS = [
     pair("你是谁？", "家父是大理寺少卿甄远道。", rejected="我是"),
@@ -54,5 +54,6 @@ def test_the_metrics_are_the_means_beside_those_of_the_chosen_answers(task: Task
     for name in NAMES:
         assert metrics[name] == pytest.approx(sum(item[name] for item in items) / 2)
     assert {"bleu", "rougeL", "loss", "cut_share"} < set(metrics)
+    check_foretold("preference", summary)
     assert math.isclose(metrics["perplexity"], math.exp(metrics["loss"]))
     assert [item["rejected"] for item in items] == [row.rejected for row in ROWS]

@@ -7,10 +7,10 @@ from typing import Any
 from pydantic.dataclasses import dataclass as checked
 
 from loraflow.check import load_config, load_sections
-from loraflow.compare.metrics import METRICS
 from loraflow.config import Config, RunnerConfig, SweepConfig
 from loraflow.config.values import STRICT
-from loraflow.errors import UserError, nearest
+from loraflow.errors import UserError
+from loraflow.sweep.metric import margin_of, require_measured, usual_metric
 from loraflow.sweep.rules import search_faults
 from loraflow.sweep.space import Dimension, Range, combinations, read_dimensions
 from loraflow.sweep.trials import Trial, arm_trials, control_trials, without_unread
@@ -18,13 +18,6 @@ from loraflow.sweep.trials import Trial, arm_trials, control_trials, without_unr
 Settings = Mapping[str, Any]
 Compose = Callable[[Mapping[str, Any]], Settings]
 """Takes what a trial sets (dotted keys and groups) and returns the composed config."""
-
-_USUAL = {  # metric by task
-    "sft": "rougeL",
-    "text": "loss",
-    "preference": "prefers_chosen",
-    "classify": "accuracy",
-}
 
 
 @checked(frozen=True, config=STRICT)
@@ -91,6 +84,8 @@ def make_request(sections: Settings, compose: Compose) -> Request:
     base = control_trials("sft", sweep.seeds)[0]
     config = load_sections(Config, compose(base.sets))  # whole checks are its trials'
     metric = sweep.compare.metric or usual_metric(config.train.task)
+    usual_margin = margin_of(metric, key="sweep.compare.metric")
+    require_measured(metric, config)
     request = Request(
         sweep,
         checked_sections.runner,
@@ -99,7 +94,7 @@ def make_request(sections: Settings, compose: Compose) -> Request:
         read_dimensions(sweep.search.tune, "sweep.search.tune"),
         compose,
         metric,
-        sweep.compare.margin or margin_of(metric),
+        sweep.compare.margin or usual_margin,
     )
     if faults := list(search_faults(sweep, request.compared, request.tuned)):
         raise UserError("\n".join(faults))
@@ -111,27 +106,6 @@ def make_request(sections: Settings, compose: Compose) -> Request:
 def _first(dimension: Dimension) -> Any:
     choices = dimension.choices
     return choices.low if isinstance(choices, Range) else choices[0].value
-
-
-def usual_metric(task: str) -> str:
-    """Return the metric by which arms of a task are compared."""
-    return _USUAL[task]
-
-
-def margin_of(metric: str) -> float:
-    """Return the loss of quality that counts as none.
-
-    Raises:
-        UserError: if the metric does not say which of two arms is better.
-    """
-    known = METRICS.get(metric)
-    if known is None or known.larger_is_better is None:
-        comparable = [name for name, one in METRICS.items() if one.larger_is_better is not None]
-        raise UserError(
-            f"sweep.compare.metric={metric} is no metric by which arms can be compared"
-            f"{nearest(metric, comparable)}; choose from {', '.join(comparable)}"
-        )
-    return known.margin
 
 
 def _check_looks(request: Request, config: Config) -> None:

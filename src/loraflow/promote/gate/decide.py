@@ -11,7 +11,7 @@ from loraflow.errors import UserError, nearest
 from loraflow.promote.gate.decision import BASE_MODEL, Decision, Evidence, Guard
 from loraflow.promote.gate.guards import check_guards, guard_faults
 from loraflow.promote.gate.pairs import has_value, same_ids
-from loraflow.sweep.request import usual_metric
+from loraflow.sweep.metric import usual_metric
 
 _NO_DIFFERENCE = Difference(math.nan, math.nan, math.nan)
 
