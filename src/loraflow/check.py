@@ -78,6 +78,11 @@ def known_keys(schema: Mapping[str, Any] | None = None) -> list[str]:
     return list(walk(schema, ""))
 
 
+def has_password(uri: str) -> bool:
+    """Tell whether an address holds a password, as USER:PASSWORD@HOST or in its query."""
+    return re.search(r"://[^/@:]*:[^@]+@|[?&]password=", uri) is not None
+
+
 def _one_per_key(errors: list[ErrorDetails], known: list[str]) -> list[ErrorDetails]:
     """A union reports each of its branches; one fault a key is enough to mend it."""
     return list({_key(details, known): details for details in reversed(errors)}.values())[::-1]
@@ -147,7 +152,7 @@ def _contradictions(config: Config) -> Iterator[str]:
     )
     yield from _model_contradictions(config.model)
     yield from _evaluation_contradictions(config)
-    if re.search(r"://[^/@]*:[^/@]+@", config.tracking.uri):
+    if has_password(config.tracking.uri):
         yield (
             "tracking.uri holds a password, which would be logged; keep it in the environment "
             "(MLFLOW_TRACKING_PASSWORD, or PGPASSWORD for a database)"

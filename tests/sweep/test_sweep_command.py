@@ -154,6 +154,11 @@ def test_lists_regexes_and_chinese_survive_composition() -> None:
             ["sweep.compare.metric=judge_rating", "train=text", "judge=local"],
             "task=text does not measure it; one of loss, ",
         ),
+        (
+            ["sweep.search.storage='postgresql://ann:s3cret@db/optuna'"],
+            r"^sweep\.search\.storage holds a password.* PGUSER and PGPASSWORD [^3]*$",
+        ),
+        (["sweep.search.storage='postgresql://db/optuna?password=s3cret'"], "holds a password"),
         (["sweep.search.pruning=halving"], "prunes nothing"),
         (["train.learning_rate=interval(1e-5,1e-3)"], "grid needs lists"),
         (["sweep=learning_rate_per_rank", "sweep.search.trials=null"], "needs a number of conf"),

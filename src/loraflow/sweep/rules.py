@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from loraflow.check import has_password
 from loraflow.config import SearchConfig, SweepConfig
 from loraflow.sweep.space import Dimension, Range
 
@@ -22,6 +23,11 @@ def search_faults(
         yield f"{key} is set by two dimensions of the sweep; drop one of them"
     if "train.seed" in keys:
         yield "train.seed is no dimension: every trial is repeated with each of sweep.seeds"
+    if has_password(sweep.search.storage):
+        yield (
+            "sweep.search.storage holds a password, which would be logged; set it to "
+            "postgresql://HOST/DATABASE, and PGUSER and PGPASSWORD in the environment"
+        )
     if tuned:
         yield from _tuning_faults(sweep.search, tuned)
     elif sweep.search.pruning is not None:
