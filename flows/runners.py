@@ -1,7 +1,8 @@
 """Where the trials of a sweep run: here, in several processes, or on a Dask or Ray cluster.
 
 Scheduling is Prefect's task runners' and the clusters' work; what a killed worker was doing is
-handed out again, and goes on from its checkpoint.
+handed out again, and goes on from its checkpoint. A trial whose worker dies a second time, with no
+other beside it, has failed.
 """
 
 import logging
@@ -27,6 +28,7 @@ from loraflow.errors import UserError
 from loraflow.model.source import find_base
 from loraflow.parallel import start_worker
 from loraflow.preflight import check_model
+from loraflow.sweep.outcome import Notes
 from loraflow.sweep.request import Request
 from loraflow.sweep.trials import Trial
 
@@ -35,7 +37,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("loraflow")
 
-_ROUNDS = 3  # in which trials of killed workers are handed out
+_DIED = (
+    "its process was killed twice, the second time with no other trial beside it; most likely "
+    "memory ran out: lower train.per_device_train_batch_size or train.max_length"
+)
 
 IsDone = Callable[[Assignment], bool]
 
@@ -44,10 +49,10 @@ def run_trials(assignments: Sequence[Assignment], config: RunnerConfig, is_done:
     """Run trials, each a task; how each ended is in the notes. A failed one stops no other.
 
     `is_done` tells whether a trial has ended, however it did; one that has not was with a worker
-    that died, and is handed out again.
+    that died. Which of them was to blame nobody says, so the first goes on alone.
 
     Raises:
-        UserError: if workers keep dying, or the cluster's library is not installed.
+        UserError: if the cluster's library is not installed.
     """
     count = len(assignments)
     assignments = [
@@ -60,20 +65,27 @@ def run_trials(assignments: Sequence[Assignment], config: RunnerConfig, is_done:
     share = 1 if config.address else config.workers
     gpu_share = 1 if config.gpus else share  # with GPUs of their own, or all on the first
     left = [replace(one, share=share, gpu_share=gpu_share) for one in assignments]
-    for number in range(_ROUNDS):
-        if number:
-            log.warning("%d trials were with workers that died; they go on", len(left))
-        with _RUNNERS[config.kind](config) as runner:
-            for future in [runner.submit(_task(one), {"assignment": one}) for one in left]:
-                future.wait()
-        left = [one for one in left if not is_done(one)]
-        if not left:
-            return
-    raise UserError(
-        f"{len(left)} trials did not end: their workers were killed {_ROUNDS} times, as they are "
-        f"when memory is short; lower runner.workers={config.workers}, and start the command "
-        "again: trials go on from their checkpoints"
-    )
+    while left:
+        _submit(left, config)
+        if left := [one for one in left if not is_done(one)]:
+            suspect, *left = left
+            log.warning("a worker died; %s goes on alone", suspect.order.trial.name)
+            _submit([suspect], config)
+            if not is_done(suspect):
+                _note_death(suspect)
+
+
+def _submit(assignments: Sequence[Assignment], config: RunnerConfig) -> None:
+    """Run trials on workers, until all have ended or one of the workers has died."""
+    with _RUNNERS[config.kind](config) as runner:
+        for future in [runner.submit(_task(one), {"assignment": one}) for one in assignments]:
+            future.wait()
+
+
+def _note_death(assignment: Assignment) -> None:
+    trial = assignment.order.trial
+    Notes(assignment.notes).write_failure(trial, _DIED)
+    log.warning("trial %s failed: %s", trial.name, _DIED)
 
 
 def require_ready(request: Request) -> None:
@@ -137,6 +149,8 @@ def _processes(config: RunnerConfig) -> Iterator[TaskRunner[Any]]:
     ):
         try:
             yield runner
+        except BrokenProcessPool:  # one has died, and the pool tells the others itself
+            raise
         except BaseException:  # Ctrl-C, SIGTERM: the pool would let trainings end, and begin others
             # one is told, and the pool tells the others when it ends: each stops behind its step,
             # with a checkpoint, and told twice it would stop without

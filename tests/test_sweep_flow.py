@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,26 @@ def test_every_trial_is_done_once_though_a_worker_is_killed(
 
 
 @pytest.mark.slow
+def test_a_trial_whose_worker_is_killed_again_and_again_fails_and_the_others_finish(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    words = ["adapter.r=1", "train.max_steps=100000,4", "sweep.seeds=[0]", "sweep.attempts=1"]
+    project = sweeping(tiny_folder, tmp_path, *words, "runner=processes")
+    process = project.start(flow="sweep")
+    while process.poll() is None:  # as the system does when memory is short
+        for run in trials_of(project):
+            if run.info.status == "RUNNING" and "max_steps=100000" in run.info.run_name:
+                with suppress(ProcessLookupError):
+                    os.kill(_process_of(run), signal.SIGKILL)
+        time.sleep(0.5)
+    _, stderr = process.communicate()
+    assert process.returncode == 2
+    assert "1 of 3 trials failed" in stderr
+    assert "its process was killed twice" in stderr
+    assert finished(project) == Counter(["base model", "r=1 max_steps=4 seed=0"])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("runner", ["processes", "dask", "ray"])
 def test_ctrl_c_waits_for_no_training_and_leaves_no_worker(
     tiny_folder: Path, tmp_path: Path, runner: str
@@ -283,4 +304,8 @@ def test_ctrl_c_waits_for_no_training_and_leaves_no_worker(
 def _worker_of(project: Project) -> int:
     """Return the process that trains a trial right now, as its MLflow run says."""
     (run, *_) = [one for one in trials_of(project) if one.info.status == "RUNNING"]
+    return _process_of(run)
+
+
+def _process_of(run: Any) -> int:
     return int(run.data.tags["loraflow.process"].split()[1])
