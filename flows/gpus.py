@@ -1,13 +1,18 @@
 """The GPUs of this machine that a sweep may use, and those that each of its workers has alone."""
 
 import fcntl
+import logging
 import os
 import tempfile
-from contextlib import suppress
+import time
 from pathlib import Path
 
 from loraflow.config import RunnerConfig
 from loraflow.errors import UserError
+
+log = logging.getLogger("loraflow")
+
+_SECONDS_BETWEEN_LOOKS = 5.0
 
 
 def require_gpus(runner: RunnerConfig) -> None:
@@ -33,20 +38,41 @@ def require_gpus(runner: RunnerConfig) -> None:
 
 
 def take_gpus(number: int) -> None:
-    """Let this process see only so many GPUs, of those that no other worker has.
+    """Let this process see only so many GPUs, of those that no other worker has; wait for them.
 
     The locks are never let go of: the system does so when the process ends, however it does.
     """
-    free: list[str] = []
-    for name in visible_gpus() if number else []:
-        file = f"loraflow-{os.getuid()}-gpu-{name.replace('/', '-')}.lock"
-        descriptor = os.open(Path(tempfile.gettempdir()) / file, os.O_RDWR | os.O_CREAT, 0o600)
-        with suppress(BlockingIOError):
+    if not number:
+        return
+    if not (taken := _take_free(number)):
+        log.warning("the workers of another sweep have the GPUs; waiting until %d are free", number)
+    while not taken:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        taken = _take_free(number)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
+
+
+def _take_free(number: int) -> list[str]:
+    """Lock so many GPUs and name them; none, if fewer are free: others may wait for those."""
+    locks: dict[str, int] = {}
+    for name in visible_gpus():
+        descriptor = os.open(_lock_file(name), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free.append(name)
-        if len(free) == number:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(free)
-            return
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        locks[name] = descriptor
+        if len(locks) == number:
+            return list(locks)
+    for descriptor in locks.values():
+        os.close(descriptor)
+    return []
+
+
+def _lock_file(gpu: str) -> Path:
+    name = f"loraflow-{os.getuid()}-gpu-{gpu.replace('/', '-')}.lock"
+    return Path(tempfile.gettempdir()) / name
 
 
 def visible_gpus() -> list[str]:

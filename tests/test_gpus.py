@@ -1,5 +1,6 @@
 """Workers of a sweep take the GPUs that it was given, each others."""
 
+import fcntl
 import os
 import tempfile
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from flows import gpus
 from flows.gpus import require_gpus, take_gpus, visible_gpus
 from loraflow.config import RunnerConfig
 from loraflow.errors import UserError
@@ -39,6 +41,26 @@ def test_without_names_gpus_are_numbered(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_worker_that_is_to_have_none_leaves_them_as_they_are() -> None:
     take_gpus(0)
     assert os.environ[NAMES] == "3, MIG-a/b"
+
+
+def locked(gpu: str) -> int:
+    descriptor = os.open(gpus._lock_file(gpu), os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+def test_a_worker_waits_until_enough_are_free_and_holds_none_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = locked("3")
+
+    def let_go(_: float) -> None:
+        os.close(locked("MIG-a/b"))  # fails if the waiting worker holds it
+        os.close(other)
+
+    monkeypatch.setattr("flows.gpus.time.sleep", let_go)
+    take_gpus(2)
+    assert os.environ[NAMES] == "3,MIG-a/b"
 
 
 @pytest.mark.parametrize(("workers", "gpus"), [(3, 1), (2, 2)])
