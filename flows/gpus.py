@@ -16,18 +16,13 @@ _SECONDS_BETWEEN_LOOKS = 5.0
 
 
 def require_gpus(runner: RunnerConfig) -> None:
-    """Refuse more workers on this machine than it has GPUs for, and what gives them none.
+    """Refuse more workers on this machine than it has GPUs for.
 
     Raises:
         UserError: names the keys, their values and the fix.
     """
-    if runner.kind == "local" or runner.address or not runner.gpus:
+    if runner.address or not runner.gpus:
         return
-    if runner.kind == "dask":  # its own cluster's workers declare none, and trials would wait
-        raise UserError(
-            f"runner.gpus={runner.gpus}: a Dask cluster that is started here gives its workers no "
-            "GPU of their own; set runner=processes, or runner.address to a cluster's"
-        )
     needed, there = runner.workers * runner.gpus, len(visible_gpus())
     if needed > there:
         raise UserError(

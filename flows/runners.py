@@ -103,13 +103,8 @@ def require_ready(request: Request) -> None:
             check_model(config, base.folder)
         except UserError as error:
             raise UserError(f"{trial.arm}: {error}") from error
-        if _is_shared(request.runner) and not trial.is_control:
+        if request.runner.workers > 1 and not (request.runner.address or trial.is_control):
             _require_memory(trial, trainings_of(config, base), request.runner)
-
-
-def _is_shared(runner: RunnerConfig) -> bool:
-    """Tell whether several trials run on this machine at a time."""
-    return runner.kind != "local" and not runner.address and runner.workers > 1
 
 
 def _require_memory(

@@ -70,11 +70,6 @@ def test_more_than_there_are_is_refused(workers: int, gpus: int) -> None:
         require_gpus(RunnerConfig("processes", workers, None, gpus))
 
 
-def test_a_dask_cluster_of_its_own_would_wait_for_gpus_for_ever() -> None:
-    with pytest.raises(UserError, match=r"runner\.gpus=1: .* set runner=processes, or runner\.add"):
-        require_gpus(RunnerConfig("dask", 1, None, 1))
-
-
 @pytest.mark.parametrize(
     "runner",
     [

@@ -22,7 +22,7 @@ TUNED = [
         ("adapter.dropout=0.1", False),
         ("sweep.attempts=3", True),
         ("sweep.compare.margin=0.5", True),
-        ("runner.workers=4", True),
+        ("runner=processes", True),
     ],
 )
 def test_a_sweep_is_named_by_what_its_trials_follow_from(

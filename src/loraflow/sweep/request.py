@@ -11,7 +11,7 @@ from loraflow.config import Config, RunnerConfig, SweepConfig
 from loraflow.config.values import STRICT
 from loraflow.errors import UserError
 from loraflow.sweep.metric import margin_of, require_measured, usual_metric
-from loraflow.sweep.rules import search_faults
+from loraflow.sweep.rules import runner_faults, search_faults
 from loraflow.sweep.space import Dimension, Range, combinations, read_dimensions
 from loraflow.sweep.trials import Trial, arm_trials, control_trials, without_unread
 
@@ -96,7 +96,8 @@ def make_request(sections: Settings, compose: Compose) -> Request:
         metric,
         sweep.compare.margin or usual_margin,
     )
-    if faults := list(search_faults(sweep, request.compared, request.tuned)):
+    searched = search_faults(sweep, request.compared, request.tuned)
+    if faults := [*searched, *runner_faults(request.runner)]:
         raise UserError("\n".join(faults))
     for trial in [*request.controls(), *request.samples()]:
         _check_looks(request, load_config(request.settings_of(trial)))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from loraflow.check import has_password
-from loraflow.config import SearchConfig, SweepConfig
+from loraflow.config import RunnerConfig, SearchConfig, SweepConfig
 from loraflow.sweep.space import Dimension, Range
 
 
@@ -34,6 +34,27 @@ def search_faults(
         yield (
             f"sweep.search.pruning={sweep.search.pruning} prunes nothing: every trial is an arm "
             "that is compared; set it to null, or move a dimension to sweep.search.tune"
+        )
+
+
+def runner_faults(runner: RunnerConfig) -> Iterator[str]:
+    """Yield what this runner would not heed, each with its fix."""
+    if runner.address is not None and runner.kind in ("local", "processes"):
+        yield (
+            f"runner.address={runner.address} does nothing with runner={runner.kind}, which starts "
+            "no trial elsewhere; add runner=dask or runner=ray"
+        )
+    elif runner.kind == "local":
+        for key, value, nothing in (("workers", runner.workers, 1), ("gpus", runner.gpus, 0)):
+            if value != nothing:
+                yield (
+                    f"runner.{key}={value} does nothing with runner=local, which runs one trial "
+                    "after another; add runner=processes"
+                )
+    elif runner.kind == "dask" and runner.gpus and not runner.address:
+        yield (  # its own cluster's workers declare none, and trials would wait
+            f"runner.gpus={runner.gpus}: a Dask cluster that is started here gives its workers no "
+            "GPU of their own; set runner=processes, or runner.address to a cluster's"
         )
 
 
