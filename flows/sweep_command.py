@@ -17,6 +17,13 @@ from loraflow.errors import UserError
 from loraflow.sweep.request import Request, make_request
 
 _OWN = ("sweep", "runner")  # sections that an experiment does not have
+_WRITTEN = {  # beginning of a key of theirs -> what to write in place of KEY=1,2
+    "sweep.seeds": "a list has brackets: sweep.seeds=[{values}]",
+    "sweep.search.objectives": "a list has brackets: sweep.search.objectives=[{values}]",
+    "sweep.search.tune.": "write '+sweep.search.tune={{{key}: [{values}]}}'",
+    "sweep.space.": "write {key}={values}",
+    "": "give it one value, and start the command once for each",
+}
 
 
 def command_words() -> list[str] | None:
@@ -40,7 +47,7 @@ def read_request(words: Sequence[str]) -> Request:
     """
     plain = [word for word in words if not _is_dimension(word)]
     dimensions = {
-        one.key_or_group: _dimension(one)
+        _varied(one): _dimension(one)
         for word in words
         if _is_dimension(word) and (one := parse_word(word))
     }
@@ -69,6 +76,21 @@ def _with_dimensions(
         home = tune if key in tune or isinstance(values, dict) else space
         home[key] = values
     return {**sweep, "space": space, "search": {**search, "tune": tune}}
+
+
+def _varied(override: Override) -> str:
+    """Return the key of a dimension.
+
+    Raises:
+        UserError: if it is none of the experiment's: all trials of a sweep share those.
+    """
+    key = str(override.key_or_group)
+    if key.partition(".")[0] in (*_OWN, "hydra"):
+        values = str(override.input_line).partition("=")[2]
+        start = next((start for start in _WRITTEN if key.startswith(start)), "")
+        written = _WRITTEN[start].format(key=key.removeprefix(start), values=values)
+        raise UserError(f"{override.input_line}: all trials of a sweep share {key}; {written}")
+    return key
 
 
 def _dimension(override: Override) -> Any:
