@@ -11,7 +11,7 @@ import pytest
 
 from loraflow.config import TrackingConfig
 from loraflow.errors import Paused, Pruned, UserError
-from loraflow.tracking.run import PROCESS_TAG, open_run
+from loraflow.tracking.run import PROCESS_TAG, mark_killed, open_run
 from tests.tracking.servers import OTHER_PLAN, PLAN, all_runs, ending_of, run_of
 
 SCRIPT = """
@@ -139,6 +139,21 @@ def test_what_a_killed_process_left_running_is_marked_by_the_next_run_of_any_pla
     assert ending_of(tracking, run_id) == ("RUNNING", "running", None)
     with open_run(tracking, OTHER_PLAN, name="a", data="d"):
         assert ending_of(tracking, run_id) == ("KILLED", "killed", None)
+
+
+def test_a_run_that_ends_in_order_while_its_process_is_looked_for_is_not_killed(
+    tracking: TrackingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_run(tracking, PLAN, name="a", data="d") as run:
+
+        def ends_in_order(_: str) -> bool:
+            run.end_as("finished")
+            run.end()
+            return True
+
+        monkeypatch.setattr("loraflow.tracking.run.is_dead", ends_in_order)
+        mark_killed(run.client, run_of(tracking, run.id).info.experiment_id)
+        assert ending_of(tracking, run.id) == ("FINISHED", "finished", None)
 
 
 def test_run_of_a_living_process_goes_on(tracking: TrackingConfig) -> None:

@@ -245,9 +245,18 @@ def drop_unfinished(client: MlflowClient, run_id: str) -> None:
 def mark_killed(client: MlflowClient, experiment: str) -> None:
     """End every run that a process of this machine left behind when it was killed."""
     for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
-        if is_dead(run.data.tags.get(PROCESS_TAG, "")):
+        process = run.data.tags.get(PROCESS_TAG, "")
+        if is_dead(process) and _is_still_of(client.get_run(run.info.run_id), process):
             client.set_tag(run.info.run_id, STATE_TAG, "killed")
             client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _is_still_of(run: FoundRun, process: str) -> bool:
+    """Tell whether it runs, as read after its process was found dead: it may have ended in order.
+
+    Or another process has taken it over.
+    """
+    return run.info.status == "RUNNING" and run.data.tags.get(PROCESS_TAG) == process
 
 
 def first_tags(plan: Key, data: str) -> dict[str, str]:
