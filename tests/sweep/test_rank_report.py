@@ -164,7 +164,8 @@ def test_an_item_without_a_number_costs_its_trial_alone() -> None:
         trials[names.index(name)] = replace(lost, items=[{**first, "rougeL": math.nan}, *rest])
     shown = gather(question(), trials)
     assert shown.comparison is not None
-    assert [len(score.seeds) for score in shown.comparison.arms.values()] == [1, 2, 2, 2, 2, 1]
+    seeds = {name: len(score.seeds) for name, score in shown.comparison.arms.items()}
+    assert {name for name, count in seeds.items() if count == 1} == {"base model", "r=4 全部"}
     reason = "rougeL is nan (1 of 40 held-out items without a number)"
     assert f"r=4 全部 seed=1 finished and is not compared: {reason}." in shown.findings
     assert reason in render(shown)
@@ -249,3 +250,21 @@ def test_what_explains_the_scores_gets_the_larger_share() -> None:
     assert sum(shares.values()) == pytest.approx(1)
     assert importances(trials[:2]) == {}
     assert importances([(values, 1.0) for values, _ in trials]) == {}
+
+
+def test_of_arms_that_are_equal_the_smaller_one_is_the_best() -> None:
+    small, large = (one(f"r={rank}", {"r": rank}, 0, 0.5) for rank in (1, 16))
+    found = gather(question(RANKS), [one("base model", {}, 0, 0.1), large, small])
+    assert found.comparison is not None
+    assert found.comparison.best == "r=1"
+
+
+def test_items_that_share_prompts_are_said() -> None:
+    arms = [one("base model", {}, 0, 0.1), one("r=1", {"r": 1}, 0, 0.5)]
+    shared = [
+        replace(it, items=[{**item, "prompt_id": int(item["id"]) // 4} for item in it.items])
+        for it in arms
+    ]
+    findings = " ".join(gather(question(RANKS), shared).findings)
+    assert "The 40 held-out items answer 10 prompts" in findings
+    assert "prompts" not in " ".join(gather(question(RANKS), arms).findings)

@@ -15,6 +15,7 @@ def find(page: RankPage) -> list[str]:
         *_ends(page),
         *_unfit(page),
         *_missing(page),
+        *_prompts(page),
         *_seeds(page),
         *_importance(page),
     ]
@@ -71,6 +72,15 @@ def _missing(page: RankPage) -> Iterator[str]:
 def _listed(names: Sequence[str]) -> str:
     rest = len(names) - _MOST_LISTED
     return ", ".join([*names[:_MOST_LISTED], *([f"{rest} more"] if rest > 0 else [])])
+
+
+def _prompts(page: RankPage) -> Iterator[str]:
+    found = page.comparison
+    if found is not None and found.prompts < found.items:
+        yield (
+            f"The {found.items:,} held-out items answer {found.prompts:,} prompts; items of one "
+            "prompt count together, and intervals are as wide as that makes them."
+        )
 
 
 def _seeds(page: RankPage) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Brings trials, of a sweep or of runs that exist, into the form that the rank report shows."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -13,7 +13,7 @@ from loraflow.sweep.importance import importances
 from loraflow.sweep.report.content import Arm, Dimension, RankPage, Trial, Value
 from loraflow.sweep.report.findings import find
 from loraflow.sweep.report.scores import Measured, find_unfit, score_trials
-from loraflow.sweep.trials import BASE, HEAD
+from loraflow.sweep.trials import BASE
 
 _OTHERS = ("rougeL", "bleu", "chrf", "exact_match", "accuracy", "f1", "prefers_chosen", "loss")
 _FEWEST_ARMS = 2
@@ -51,7 +51,8 @@ def gather(
     for one in compared:
         repeats.setdefault(one.trial.arm, []).append(one)
     arms = [_arm(name, ones) for name, ones in repeats.items()]
-    comparison = _compare(question, repeats)
+    smaller_first = sorted(arms, key=lambda arm: arm.trainable_parameters)
+    comparison = _compare(question, {arm.name: repeats[arm.name] for arm in smaller_first})
     scores = score_trials(fit, compared, question.metric)
     trials = [_scored(one.trial, scores, unfit) for one in measured]
     metric = METRICS[question.metric]
@@ -99,7 +100,7 @@ def _compare(question: Question, repeats: Mapping[str, Sequence[Measured]]) -> C
     items = {name: [one.items for one in ones] for name, ones in repeats.items()}
     try:
         return compare_arms(
-            items, question.metric, margin=question.margin, seedless=_seedless(repeats)
+            items, question.metric, margin=question.margin, seedless=_seedless(question.task)
         )
     except ValueError as error:
         raise UserError(
@@ -108,9 +109,9 @@ def _compare(question: Question, repeats: Mapping[str, Sequence[Measured]]) -> C
         ) from error
 
 
-def _seedless(arms: Collection[str]) -> list[str]:
+def _seedless(task: str) -> list[str]:
     """Name the base model, which no seed touches; a classifier's has a head that one has drawn."""
-    return [] if HEAD in arms else [BASE]
+    return [] if task == "classify" else [BASE]
 
 
 def _recommendation(comparison: Comparison | None, arms: Sequence[Arm]) -> Recommendation | None:
