@@ -33,7 +33,7 @@ class Words:
 
 
 class Composer:
-    """Composes an experiment: common keys, then the command line's, then its own."""
+    """Composes an experiment: common keys, then the command line's, then its own; each once."""
 
     def __init__(self, words: Words, common: Mapping[str, Any]) -> None:
         """Take the command line, and keys that it wins over."""
@@ -42,11 +42,15 @@ class Composer:
             key: override_line(key, value) for key, value in common.items() if key not in given
         }
         self._lines |= given
+        self._composed: dict[tuple[str, ...], Mapping[str, Any]] = {}
 
     def __call__(self, sets: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the composed config in which `sets`, dotted keys and groups, have their values."""
         lines = {**self._lines, **{key: override_line(key, value) for key, value in sets.items()}}
-        return compose_settings("config", list(lines.values()))
+        words = tuple(lines.values())
+        if words not in self._composed:  # it takes a good part of a second
+            self._composed[words] = compose_settings("config", list(words))
+        return self._composed[words]
 
 
 def parse_word(word: str) -> Override | None:

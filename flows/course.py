@@ -3,16 +3,16 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from flows.dispatch import HERE, Dispatch
-from flows.evaluation import models_of
 from flows.halving import halve
 from flows.trial import Order
-from loraflow.check import dump_config
+from loraflow.check import dump_config, load_config
 from loraflow.errors import UserError
+from loraflow.model.source import find_base
 from loraflow.plan.experiment import Plan, make_plan
 from loraflow.store import Key, Store, make_key
 from loraflow.sweep.arm import Arm, Proposal
@@ -35,28 +35,39 @@ class Course:
         self.trials: list[Trial] = []  # all that belong to the sweep, as far as it is known
         self.chosen: set[str] = set()  # names of the arms that are compared
 
-    @cached_property
+    @property
     def plan(self) -> Plan:
         """Return the plan of the base model's arm: what all trials share."""
-        config = self.request.config
-        base, judge = models_of(config)
-        return make_plan(config, base, judge)
+        return self._plans[0]
 
     @cached_property
     def key(self) -> Key:
-        """Name the sweep by all that its trials follow from: the same command goes on with it."""
+        """Name the sweep by all that its trials follow from: the same command goes on with it.
+
+        That is what the trials are made of, whatever named it: files of conf/, the command line,
+        rows of data, code.
+        """
         sweep, search = self.request.sweep, self.request.sweep.search
-        settings = dump_config(self.request.config)
         return make_key(
             "sweep",
-            1,
-            reads=[self.plan.experiment],
+            2,
+            reads=[plan.experiment for plan in self._plans],
             space=sweep.space,
-            set=sweep.set,
             seeds=sweep.seeds,
             search={name: getattr(search, name) for name in _CHOOSING},
-            settings={name: settings[name] for name in ("adapter", "before", "train")},
         )
+
+    @cached_property
+    def _plans(self) -> list[Plan]:
+        """Return the plan of every trial that can be named before the sweep starts."""
+        find = cache(find_base)  # a base is hashed once, however many arms stand on it
+        plans = []
+        for trial in [*self.request.controls(), *self.request.samples()]:
+            config = load_config(self.request.settings_of(trial))
+            base, other = find(config.model, config.quantization), config.judge.model
+            judge = None if other is None else find(other, config.quantization)
+            plans.append(make_plan(config, base, judge))
+        return plans
 
     def settings(self) -> dict[str, Any]:
         """Return what is logged of the sweep as a whole."""

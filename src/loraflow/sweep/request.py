@@ -55,9 +55,20 @@ class Request:
         return list(arm_trials(self.dimensions, compared, tuned, self.sweep.seeds))
 
     def samples(self) -> list[Trial]:
-        """Return every arm with its first seed, at one corner of what is tuned."""
+        """Return trials that have every choice among them, each with the first seed.
+
+        That is every arm at one corner of what is tuned, and the first arm at every other choice.
+        """
         corner = {one.key: _first(one) for one in self.tuned}
-        return [self.trials(compared, corner)[0] for compared in combinations(self.compared)]
+        arms = list(combinations(self.compared))
+        others = [
+            {**corner, one.key: choice.value}
+            for one in self.tuned
+            if not isinstance(one.choices, Range)
+            for choice in one.choices[1:]
+        ]
+        points = [*((arm, corner) for arm in arms), *((arms[0], tuned) for tuned in others)]
+        return [self.trials(compared, tuned)[0] for compared, tuned in points]
 
     def settings_of(self, trial: Trial) -> Settings:
         """Return the whole config of a trial.
