@@ -1,6 +1,7 @@
 """The course of a sweep: controls first, then every arm's configurations, round by round."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache, cached_property
@@ -22,7 +23,8 @@ from loraflow.sweep.space import Value, combinations, name_values
 from loraflow.sweep.trials import Trial
 
 _ALL = 1_000_000
-_CHOOSING = ("tune", "sampler", "objectives")  # keys of sweep.search that choose other trials
+# keys of sweep.search that choose other trials
+_CHOOSING = ("tune", "sampler", "objectives", "pruning")
 
 
 class Course:
@@ -90,24 +92,20 @@ class Course:
         """Run all trials that have not ended, nested below the MLflow run `parent`."""
         self._dispatch = Dispatch(self.request, self.notes, parent)
         controls = self.request.controls()
-        self._add(controls)
         # here: they make what all other trials share
         self._dispatch.run([Order(trial) for trial in controls], HERE)
         arms = [self._arm(compared) for compared in combinations(self.request.compared)]
-        batch = [proposal for arm in arms for proposal in arm.resume(self._may_retry)]
-        while batch := batch or [one for arm in arms for one in arm.propose(self._at_once(arms))]:
+        batch = [one for arm in arms for one in arm.known() if self._is_left(one)]
+        while batch := batch + self._proposed(arms, batch):
             self._run_batch(batch)
             batch = []
+        known = [trial for arm in arms for one in arm.known() for trial in self._due(one)]
+        self.trials = list({trial.name: trial for trial in [*controls, *known]}.values())
         self.chosen = {trial.arm for trial in controls} | {
             self.request.trials(arm.compared, tuned)[0].arm
             for arm in arms
-            for tuned in arm.chosen()
+            for tuned in arm.chosen(self._finished)
         }
-
-    def add_known_trials(self) -> None:
-        """List the trials that can be named without a search, as for a look at their outcomes."""
-        for compared in combinations(self.request.compared):
-            self._add([*self.request.controls(), *self.request.trials(compared, {})])
 
     def outcomes(self) -> dict[str, Outcome]:
         """Return how trials ended, by name; one that is not in it has not run."""
@@ -142,13 +140,12 @@ class Course:
 
         name = name_values(compared, self.request.compared) or "all"
         search = Search(self.request.sweep.search, tuned, name=f"{self.key.digest[:20]} {name}")
-        arm = Arm(compared, search)
-        for values in arm.past():
-            self._add(self.request.trials(compared, values))
-        return arm
+        return Arm(compared, search)
 
-    def _may_retry(self, arm: Arm, tuned: Mapping[str, Value]) -> bool:
-        return not any(map(self._dispatch.is_used_up, self.request.trials(arm.compared, tuned)))
+    def _proposed(self, arms: Sequence[Arm], left: Sequence[Proposal]) -> list[Proposal]:
+        """Return what makes a batch of what is left: a kill may have cut one short."""
+        most, begun = self._at_once(arms), Counter(one.arm for one in left)
+        return [one for arm in arms for one in arm.propose(most - begun[arm])]
 
     def _at_once(self, arms: Sequence[Arm]) -> int:
         """Return how many configurations of an arm are proposed before any of them is known.
@@ -161,28 +158,35 @@ class Course:
         return max(1, math.ceil(self.request.runner.workers / trials))
 
     def _run_batch(self, batch: Sequence[Proposal]) -> None:
-        """Run configurations with all seeds; where the first may be pruned, the others wait."""
-        trials = [self.request.trials(one.arm.compared, one.tuned) for one in batch]
-        for repeats in trials:
-            self._add(repeats)
-        trials_left = trials
+        """Run what is left of configurations, and tell the studies of those that have ended."""
+        begun = 0  # of the trials of each
         if self.request.sweep.search.pruning is not None:
             self._run_first_seeds(batch)
-            finished = self._dispatch.is_finished
-            trials_left = [repeats[1:] for repeats in trials if finished(repeats[0])]
-        others = [Order(trial) for repeats in trials_left for trial in repeats]
-        self._dispatch.run(others, self.request.runner)
-        for repeats, one in zip(trials, batch, strict=True):
-            one.arm.tell(one, [found for trial in repeats if (found := self.notes.read(trial))])
+            begun = 1
+        left = [Order(trial) for one in batch for trial in self._due(one)[begun:]]
+        self._dispatch.run(left, self.request.runner)
+        for one in batch:
+            trials = self._due(one)
+            if not any(map(self._dispatch.is_left, trials)):
+                one.arm.tell(one, [found for trial in trials if (found := self.notes.read(trial))])
 
     def _run_first_seeds(self, batch: Sequence[Proposal]) -> None:
         if self.request.sweep.search.pruning == "halving":
             halve(batch, self._dispatch)
             return
-        firsts = [self.request.trials(one.arm.compared, one.tuned)[0] for one in batch]
-        orders = [Order(trial, one.pruning) for trial, one in zip(firsts, batch, strict=True)]
+        orders = [Order(self._due(one)[0], one.pruning) for one in batch]
         self._dispatch.run(orders, self.request.runner)
 
-    def _add(self, trials: Sequence[Trial]) -> None:
-        known = {trial.name for trial in self.trials}
-        self.trials += [trial for trial in trials if trial.name not in known]
+    def _is_left(self, one: Proposal) -> bool:
+        """Tell whether anything of a configuration is to be run or told, as the notes have it."""
+        return not one.is_told or any(map(self._dispatch.is_left, self._due(one)))
+
+    def _due(self, one: Proposal) -> list[Trial]:
+        """Return the trials of a configuration, as far as the first lets them where it may lose."""
+        repeats = self.request.trials(one.arm.compared, one.tuned)
+        may_lose = self.request.sweep.search.pruning is not None
+        return repeats[:1] if may_lose and not self._dispatch.is_finished(repeats[0]) else repeats
+
+    def _finished(self, one: Proposal) -> list[Outcome]:
+        found = map(self.notes.read, self._due(one))
+        return [outcome for outcome in found if outcome and outcome.state == "finished"]

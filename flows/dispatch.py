@@ -57,26 +57,31 @@ class Dispatch:
     def standing(self, trial: Trial, failures: int) -> Outcome | None:
         """Return how far a trial came; None: it is still to begin.
 
-        That is also one with no more than `failures` that has attempts left, and one whose outputs
-        are gone.
+        That is also one with no more than `failures` that has attempts left.
         """
         outcome = self.notes.read(trial)
-        if outcome is None:
-            return None
-        if outcome.state == "failed":
-            may_try = outcome.failures <= failures and not self.is_used_up(trial)
-            return None if may_try else outcome
-        is_gone = outcome.state == "finished" and not outcome.is_there(self._parent)
-        return None if is_gone else outcome
+        if outcome is None or outcome.state != "failed":
+            return outcome
+        may_try = outcome.failures <= failures and not self.is_used_up(trial)
+        return None if may_try else outcome
 
     def is_finished(self, trial: Trial) -> bool:
         """Tell whether a trial was trained and evaluated."""
         outcome = self.notes.read(trial)
         return outcome is not None and outcome.state == "finished"
 
+    def is_left(self, trial: Trial) -> bool:
+        """Tell whether the same command would run a trial, or log it, once more."""
+        outcome = self.notes.read(trial)
+        is_there = outcome is not None and outcome.is_there(self._parent)
+        return not (is_there or self.is_used_up(trial))
+
     def is_used_up(self, trial: Trial) -> bool:
         """Tell whether a trial failed too often to be tried again."""
-        return self.failures(trial) >= self.request.sweep.attempts
+        outcome = self.notes.read(trial)
+        if outcome is None or outcome.state != "failed":
+            return False
+        return outcome.failures >= self.request.sweep.attempts
 
     def failures(self, trial: Trial) -> int:
         """Return how often a trial has failed."""

@@ -17,6 +17,8 @@ def halve(batch: Sequence[Proposal], dispatch: Dispatch) -> None:
     What comes next follows from the notes alone, so a killed sweep goes on where it was.
     """
     arms = [_Rounds(arm, batch, dispatch) for arm in dict.fromkeys(one.arm for one in batch)]
+    gone = [Order(trial) for arm in arms for trial in arm.gone()]
+    dispatch.run(gone, dispatch.request.runner)
     while orders := [order for arm in arms for order in arm.next()]:
         dispatch.run(orders, dispatch.request.runner)
     lost = [Order(trial) for arm in arms for trial in arm.prune()]
@@ -28,7 +30,7 @@ class _Rounds:
 
     def __init__(self, arm: Arm, batch: Sequence[Proposal], dispatch: Dispatch) -> None:
         self._dispatch = dispatch
-        self._trials = {one.name: one for one in map(self._first_seed, _all(arm))}
+        self._trials = {one.name: one for one in map(self._first_seed, arm.known())}
         proposed = {self._first_seed(one).name for one in batch if one.arm is arm}
         # of what is tried again; whatever else failed is out
         self._failures = {
@@ -36,6 +38,13 @@ class _Rounds:
             for name, trial in self._trials.items()
         }
         self._first_look = max(map(self._look_of, self._trials.values()))
+
+    def gone(self) -> list[Trial]:
+        """Return what had won its rounds and is not there any more: it is made again, unasked."""
+        trials = self._trials.values()
+        return [
+            one for one in trials if self._dispatch.is_finished(one) and self._dispatch.is_left(one)
+        ]
 
     def next(self) -> Iterator[Order]:
         """Yield what is to train now, and how far."""
@@ -64,8 +73,3 @@ class _Rounds:
         """Return the steps between looks at the rows apart, which a tuned arm has."""
         stopping = load_config(self._dispatch.settings_of(trial)).train.early_stopping
         return stopping.steps if stopping else 1
-
-
-def _all(arm: Arm) -> list[Proposal]:
-    """Return all configurations of an arm, those of earlier batches too."""
-    return [Proposal(arm, tuned) for tuned in arm.past()]

@@ -19,6 +19,7 @@ TUNED = [
     [
         ("sweep.search.objectives=[loss,seconds]", False),
         ("sweep.seeds=[0]", False),
+        ("sweep.search.pruning=halving", False),
         ("adapter.r=1", False),
         ("adapter.alpha=5", False),
         ("adapter.dropout=0.1", False),

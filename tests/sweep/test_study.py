@@ -1,5 +1,6 @@
 """The search inside an arm: its budget, what it goes on with, and what it prunes."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 
 from loraflow.config import SearchConfig
 from loraflow.errors import Pruned
-from loraflow.sweep.arm import Arm, objectives
+from loraflow.files import write_json
+from loraflow.sweep.arm import Arm, Finished, Proposal, objectives
 from loraflow.sweep.outcome import Outcome
 from loraflow.sweep.pruning import LOOK, Pruning
 from loraflow.sweep.space import Dimension, read_dimensions
@@ -64,8 +66,28 @@ def test_a_sampler_keeps_to_its_budget_and_its_range(storage: str) -> None:
 def test_what_a_killed_sweep_left_is_gone_on_with(storage: str) -> None:
     proposed = search(storage).propose(2)
     again = search(storage)  # as the next call of the command opens it
-    assert again.interrupted() == proposed
+    assert again.known() == proposed
     assert len(again.propose(100)) == 1
+
+
+@pytest.mark.parametrize("sampler", ["grid", "random", "tpe"])
+@pytest.mark.parametrize("drawn", [0, 1])
+def test_a_proposal_that_a_kill_cut_short_is_completed(
+    storage: str, sampler: str, drawn: int
+) -> None:
+    space = {**(RATES if sampler == "grid" else RANGE), "adapter.r": [1, 2]}
+    settings: dict[str, Any] = {"sampler": sampler, "trials": None if sampler == "grid" else 3}
+    one = search(storage, space, **settings)
+    cut = one._study.ask(dict(list(one._distributions.items())[:drawn]))
+    again = search(storage, space, **settings)
+    (known,) = again.known()
+    assert known.values.keys() == space.keys()
+    assert cut.params.items() <= known.values.items()
+    assert again.known() == search(storage, space, **settings).known() == [known]
+    proposed = [known, *again.propose(100)]
+    assert len(proposed) == (6 if sampler == "grid" else 3)
+    if sampler == "grid":
+        assert len({tuple(found.values.values()) for found in proposed}) == 6
 
 
 def test_a_sweep_that_goes_on_does_not_draw_the_same_numbers_again(storage: str) -> None:
@@ -73,21 +95,6 @@ def test_a_sweep_that_goes_on_does_not_draw_the_same_numbers_again(storage: str)
     first = search(storage, RANGE, **settings).propose(1)
     second = search(storage, RANGE, **settings).propose(1)
     assert first[0].values != second[0].values
-
-
-def test_what_failed_can_be_proposed_again_at_no_cost_for_the_budget(storage: str) -> None:
-    one = search(storage, RANGE, sampler="random", trials=2)
-    bad, good = one.propose(2)
-    one.tell(bad.number, None, "failed")
-    one.tell(good.number, [1.0])
-    (values,) = one.failed()
-    assert values == bad.values
-    one.retry(values)
-    (retried,) = one.propose(100)
-    assert retried.values == bad.values
-    one.tell(retried.number, [0.5])
-    assert one.failed() == []
-    assert one.propose(100) == []
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
@@ -101,19 +108,42 @@ def test_an_arm_of_which_nothing_can_be_trained_comes_to_an_end(storage: str, sa
     assert len(proposed) == 5
 
 
-def test_the_best_is_chosen_and_pruned_ones_are_not(storage: str) -> None:
-    one = search(storage)
-    for configuration, loss in zip(one.propose(3), (2.0, 1.0, 0.1), strict=True):
-        state = "pruned" if loss == 0.1 else "finished"
-        one.tell(configuration.number, [loss], state)
-    assert one.chosen() == [{"train.learning_rate": 3e-4}]
+def test_the_best_of_those_that_finished_is_chosen(storage: str) -> None:
+    arm = Arm({}, search(storage))
+    losses = {1e-4: [2.0], 3e-4: [1.0, 1.5], 1e-3: []}  # by seed; the last one was pruned
+    arm.propose(3)
+    assert arm.chosen(finished(losses)) == [{"train.learning_rate": 3e-4}]
 
 
-def test_several_objectives_choose_the_pareto_front(storage: str) -> None:
-    one = search(storage, objectives=["loss", "seconds"])
-    for configuration, values in zip(one.propose(3), ([1, 9], [2, 1], [3, 5]), strict=True):
-        one.tell(configuration.number, values)
-    assert {values["train.learning_rate"] for values in one.chosen()} == {1e-4, 3e-4}
+def test_a_loss_that_is_no_number_is_never_the_best(storage: str) -> None:
+    arm = Arm({}, search(storage))
+    arm.propose(3)
+    losses = {1e-4: [math.nan], 3e-4: [9.0], 1e-3: [math.nan]}
+    assert arm.chosen(finished(losses)) == [{"train.learning_rate": 3e-4}]
+
+
+def test_several_objectives_choose_the_pareto_front(storage: str, tmp_path: Path) -> None:
+    arm = Arm({}, search(storage, objectives=["loss", "seconds"]))
+    arm.propose(3)
+    for rate, seconds in zip(RATES["train.learning_rate"], (9, 1, 5), strict=True):
+        (tmp_path / str(rate)).mkdir()
+        write_json(tmp_path / str(rate) / "result.json", {"seconds": seconds})
+    chosen = arm.chosen(finished({1e-4: [1.0], 3e-4: [2.0], 1e-3: [3.0]}, tmp_path))
+    assert {values["train.learning_rate"] for values in chosen} == {1e-4, 3e-4}
+
+
+def finished(losses: dict[float, list[float]], folder: Path = Path()) -> Finished:
+    """Return what a configuration's seeds left, by its learning rate."""
+
+    def of(one: Proposal) -> list[Outcome]:
+        rate = float(one.tuned["train.learning_rate"] or 0)
+        trained = str(folder / str(rate))
+        return [
+            Outcome("a", "finished", trained=trained, validation=[(5, loss)])
+            for loss in losses[rate]
+        ]
+
+    return of
 
 
 def test_what_is_far_behind_is_pruned_before_any_of_its_batch_is_told(storage: str) -> None:
@@ -167,6 +197,21 @@ def test_a_study_learns_from_what_was_pruned_and_is_told_no_step_twice(storage: 
     assert (told.state.name, told.intermediate_values) == ("PRUNED", {5: 3.0, 15: 2.0})
 
 
+def test_a_configuration_is_told_once_and_by_the_seeds_that_finished(storage: str) -> None:
+    one = search(storage)
+    first, second, _ = Arm({}, one).propose(3)
+    done, lost = Outcome("a", "finished", validation=[(5, 2.0)]), Outcome("b", "failed")
+    first.arm.tell(first, [done, lost])
+    second.arm.tell(second, [lost, lost])
+    assert [trial.state.name for trial in one._study.trials] == ["COMPLETE", "FAIL", "RUNNING"]
+    assert one._study.trials[0].value == 2.0
+    again = Arm({}, search(storage))
+    known = again.known()
+    assert [proposal.is_told for proposal in known] == [True, True, False]
+    again.tell(known[1], [done])  # as after a mend, with more attempts
+    assert one._study.trials[1].state.name == "FAIL"
+
+
 def test_tpe_draws_its_first_configurations_at_once(storage: str) -> None:
     one = search(storage, RANGE, sampler="tpe", trials=8)
     first = one.propose(1)
@@ -175,11 +220,11 @@ def test_tpe_draws_its_first_configurations_at_once(storage: str) -> None:
     assert (len(first), len(one.propose(1))) == (4, 1)
 
 
-def test_an_arm_without_anything_to_tune_is_proposed_once() -> None:
+def test_an_arm_without_anything_to_tune_has_one_configuration() -> None:
     arm = Arm({"adapter.r": 4})
-    assert [proposal.tuned for proposal in arm.propose(10)] == [{}]
+    assert [proposal.tuned for proposal in arm.known()] == [{}]
     assert arm.propose(10) == []
-    assert arm.chosen() == [{}]
+    assert arm.chosen(lambda _: []) == [{}]
 
 
 def test_the_loss_of_a_configuration_is_the_best_look_averaged_over_seeds(storage: str) -> None:

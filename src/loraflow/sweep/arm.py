@@ -1,5 +1,6 @@
 """One arm of a sweep: what it is compared by is fixed, what is tuned is proposed and chosen."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from loraflow.sweep.study import Search
 
 
-MayRetry = Callable[["Arm", Mapping[str, Value]], bool]
-"""Tells whether a configuration that failed has attempts left."""
+Finished = Callable[["Proposal"], Sequence[Outcome]]
+"""Returns the outcomes of a configuration's trials that finished."""
 
 
 @dataclass(frozen=True)
@@ -27,42 +28,36 @@ class Proposal:
     arm: "Arm"
     tuned: Mapping[str, Value]
     number: int = 0  # in the study of the arm
+    is_told: bool = False  # the study knows how it ended
 
     @property
     def pruning(self) -> Pruning | None:
-        """Return what may stop its first seed, by itself."""
-        return self.arm.pruning(self.number)
+        """Return what may stop its first seed, by itself; a study asks nothing once it was told."""
+        return None if self.is_told else self.arm.pruning(self.number)
 
 
 class Arm:
-    """Proposes configurations; without anything to tune there is exactly one."""
+    """Proposes configurations; without anything to tune there is exactly one.
+
+    The study proposes, and learns from what it is told; all else follows from the notes.
+    """
 
     def __init__(self, compared: Mapping[str, Value], search: "Search | None" = None) -> None:
         """Take the values that are compared, and the study of what is tuned."""
         self.compared = compared
         self._search = search
-        self._is_fresh = True
 
-    def past(self) -> list[Mapping[str, Value]]:
-        """Return what was tried in earlier calls of the command."""
-        return [] if self._search is None else self._search.past()
-
-    def resume(self, may_retry: MayRetry) -> list[Proposal]:
-        """Return what an earlier call left undone, and what failed and may be tried again."""
+    def known(self) -> list[Proposal]:
+        """Return what was proposed so far, in earlier calls of the command too."""
         if self._search is None:
-            return []
-        for values in self._search.failed():
-            if may_retry(self, values):
-                self._search.retry(values)
-        return [Proposal(self, one.values, one.number) for one in self._search.interrupted()]
+            return [Proposal(self, {})]
+        known = self._search.known()
+        return [Proposal(self, one.values, one.number, one.is_told) for one in known]
 
     def propose(self, most: int) -> list[Proposal]:
         """Return new configurations; none when all were tried."""
-        if self._search is not None:
-            proposed = self._search.propose(most)
-            return [Proposal(self, one.values, one.number) for one in proposed]
-        only, self._is_fresh = [Proposal(self, {})] if self._is_fresh else [], False
-        return only
+        proposed = [] if self._search is None else self._search.propose(most)
+        return [Proposal(self, one.values, one.number) for one in proposed]
 
     def pruning(self, number: int) -> Pruning | None:
         """Return what may stop trial `number` of the study while it trains."""
@@ -71,21 +66,32 @@ class Arm:
         return Pruning(self._search.config, self._search.name, number)
 
     def tell(self, proposal: Proposal, outcomes: Sequence[Outcome]) -> None:
-        """Tell the study how a configuration ended with all of its seeds."""
-        if self._search is None:
+        """Tell the study how a configuration ended with its seeds, unless it knows already.
+
+        It is measured by the seeds that finished, as it is compared.
+        """
+        if self._search is None or proposal.is_told:
             return
-        states = {outcome.state for outcome in outcomes}
-        state = next((state for state in ("failed", "pruned") if state in states), "finished")
-        values = None
-        if state == "finished":
-            values = objectives(self._search.config, outcomes)
+        if finished := [outcome for outcome in outcomes if outcome.state == "finished"]:
+            self._search.tell(proposal.number, objectives(self._search.config, finished))
+            return
+        state = "pruned" if any(outcome.state == "pruned" for outcome in outcomes) else "failed"
         if state == "pruned":
             self._search.report(proposal.number, outcomes[0].validation)
-        self._search.tell(proposal.number, values, state)
+        self._search.tell(proposal.number, None, state)
 
-    def chosen(self) -> list[Mapping[str, Value]]:
+    def chosen(self, finished: Finished) -> list[Mapping[str, Value]]:
         """Return the tuned values that stand for the arm: the best, or the Pareto front."""
-        return [{}] if self._search is None else self._search.chosen()
+        if self._search is None:
+            return [{}]
+        known = [
+            (one.tuned, objectives(self._search.config, outcomes))
+            for one in self.known()
+            if (outcomes := finished(one))
+        ]
+        return [
+            tuned for tuned, values in known if not any(_beats(other, values) for _, other in known)
+        ]
 
 
 def objectives(search: SearchConfig, outcomes: Sequence[Outcome]) -> list[float]:
@@ -93,8 +99,13 @@ def objectives(search: SearchConfig, outcomes: Sequence[Outcome]) -> list[float]
     return [fmean(_OBJECTIVES[name](outcome) for outcome in outcomes) for name in search.objectives]
 
 
+def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Tell whether objectives are nowhere larger than others, and somewhere smaller."""
+    return one != other and all(mine <= its for mine, its in zip(one, other, strict=True))
+
+
 def _loss(outcome: Outcome) -> float:
-    return min(loss for _, loss in outcome.validation)
+    return outcome.best_loss(math.inf)
 
 
 def _result(outcome: Outcome) -> Any:

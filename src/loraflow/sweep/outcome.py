@@ -51,7 +51,7 @@ class Outcome:
         """Tell whether it was trained so far, or to its end."""
         return bool(self.trained) or self.step >= step
 
-    def best_loss(self, step: int) -> float:
+    def best_loss(self, step: float) -> float:
         """Return the least loss on rows apart until `step`; infinite if none was measured."""
         losses = [loss for at, loss in self.validation if at <= step and math.isfinite(loss)]
         return min(losses, default=math.inf)

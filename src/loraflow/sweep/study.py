@@ -18,7 +18,7 @@ from optuna.distributions import (
 )
 from optuna.pruners import HyperbandPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from loraflow.config import SearchConfig
 from loraflow.sweep.halving import REDUCTION
@@ -26,7 +26,6 @@ from loraflow.sweep.space import Dimension, Range, Value, combinations
 
 _BRACKETS = 3  # of Hyperband: the first rung is at the first look, the third or the ninth
 _STARTUP = 4  # configurations drawn at random before TPE has something to learn from
-_RETRY = "retry"  # marks a trial that repeats one that failed
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class Configuration:
 
     number: int
     values: Mapping[str, Value]
+    is_told: bool = False  # how it ended
 
 
 class Search:
@@ -50,23 +50,14 @@ class Search:
             for values in combinations(tuned):
                 self._study.enqueue_trial(dict(values), skip_if_exists=True)
 
-    def past(self) -> list[Mapping[str, Value]]:
-        """Return the values of all trials so far."""
-        return [trial.params for trial in self._study.get_trials() if trial.params]
-
-    def interrupted(self) -> list[Configuration]:
-        """Return what was proposed and never ended: a killed sweep goes on with it."""
-        running = self._study.get_trials(states=[TrialState.RUNNING])
-        return [Configuration(trial.number, trial.params) for trial in running]
-
-    def failed(self) -> list[Mapping[str, Value]]:
-        """Return values that failed and were not tried again since."""
-        last = {tuple(trial.params.items()): trial for trial in self._study.get_trials()}
-        return [trial.params for trial in last.values() if trial.state == TrialState.FAIL]
-
-    def retry(self, values: Mapping[str, Value]) -> None:
-        """Have values that failed proposed next, at no cost for the budget."""
-        self._study.enqueue_trial(dict(values), user_attrs={_RETRY: True})
+    def known(self) -> list[Configuration]:
+        """Return all configurations so far, those of earlier calls of the command first."""
+        trials = self._study.get_trials(deepcopy=False)
+        return [
+            Configuration(trial.number, self._values_of(trial), trial.state.is_finished())
+            for trial in trials
+            if trial.state != TrialState.WAITING
+        ]
 
     def propose(self, most: int) -> list[Configuration]:
         """Return at most so many new configurations; none when the budget is spent.
@@ -92,24 +83,24 @@ class Search:
             if step not in told:
                 trial.report(loss, step)
 
-    def chosen(self) -> list[Mapping[str, Value]]:
-        """Return the best configuration; of several objectives, the whole Pareto front."""
-        complete = self._study.get_trials(states=[TrialState.COMPLETE])
-        return [trial.params for trial in self._study.best_trials] if complete else []
-
     def _has_more(self, _: int) -> bool:
         if self._study.get_trials(states=[TrialState.WAITING]):
             return True
         if self.config.sampler == "grid":
             return False
         # what fails counts too: an arm that cannot be trained comes to an end
-        trials = self._study.get_trials(deepcopy=False)
-        drawn = [trial for trial in trials if _RETRY not in trial.user_attrs]
-        return len(drawn) < (self.config.trials or 0)
+        return len(self._study.get_trials(deepcopy=False)) < (self.config.trials or 0)
 
     def _ask(self) -> Configuration:
         trial = self._study.ask(self._distributions)
         return Configuration(trial.number, trial.params)
+
+    def _values_of(self, frozen: FrozenTrial) -> Mapping[str, Value]:
+        """Return the values of a trial, those drawn now that a kill kept Optuna from drawing."""
+        if frozen.params.keys() == self._distributions.keys():
+            return frozen.params
+        trial, _ = open_trial(self._study, frozen.number)
+        return {name: trial._suggest(name, one) for name, one in self._distributions.items()}
 
 
 def open_study(config: SearchConfig, name: str) -> optuna.Study:
