@@ -1,9 +1,11 @@
 """The run of a sweep goes on as often as the sweep does, and says how it ended last."""
 
+import os
 import socket
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from loraflow.config import TrackingConfig
@@ -80,6 +82,32 @@ def test_setting_that_has_changed_since_is_told_apart(
     assert found.data.tags["latest.runner.workers"] == "4"
     path = run.client.download_artifacts(run.id, "sweep.yaml")
     assert "workers: 4" in Path(path).read_text()
+
+
+def test_setting_that_is_as_at_first_again_is_not_told_apart(
+    tracking: TrackingConfig, report: Path
+) -> None:
+    for workers in (1, 4, 1):
+        with open_sweep(tracking, SWEEP, name="sweep", data="d") as run:
+            record(run, report, workers=workers)
+    assert "latest.runner.workers" not in run_of(tracking, run.id).data.tags
+
+
+@pytest.mark.parametrize("host", [socket.gethostname(), "elsewhere"])
+def test_sweep_that_another_process_may_run_is_left_to_it(
+    tracking: TrackingConfig, report: Path, host: str
+) -> None:
+    parent = psutil.Process(os.getppid())
+    process = f"{host} {parent.pid} {parent.create_time():.2f}"
+    with open_sweep(tracking, SWEEP, name="sweep", data="d") as run:
+        run.client.set_tag(run.id, PROCESS_TAG, process)
+        with (
+            pytest.raises(UserError, match=rf"by process {parent.pid} of {host}.*set_terminated"),
+            open_sweep(tracking, SWEEP, name="sweep", data="d"),
+        ):
+            pass
+        assert run_of(tracking, run.id).data.tags[PROCESS_TAG] == process
+        record(run, report)
 
 
 def test_trial_in_the_block_is_nested_and_leaves_the_sweep_active(
