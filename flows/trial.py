@@ -20,13 +20,14 @@ from flows.running import run_plainly
 from flows.stages import Stages
 from loraflow.check import load_config
 from loraflow.config import TrainConfig
-from loraflow.errors import Paused, Pruned, UserError
+from loraflow.errors import Paused, Pruned
 from loraflow.measure import LogMetric
 from loraflow.parallel import share_machine
 from loraflow.store import Key, Store
 from loraflow.sweep.outcome import Notes, Outcome, read_curves
 from loraflow.sweep.pruning import Pruning
 from loraflow.sweep.trials import Trial
+from loraflow.tracking.reason import reason_of
 
 if TYPE_CHECKING:
     from loraflow.evaluate.report.content import EvaluationPage
@@ -156,16 +157,21 @@ def _record(run: "Run", ready: Ready, page: "EvaluationPage") -> None:
 
 
 def _note_failure(notes: Notes, trial: Trial, error: Exception) -> None:
-    reason = str(error) or type(error).__name__
-    if isinstance(error, MemoryError) or any(words in reason for words in _NO_MEMORY):
-        reason = (
-            f"out of memory: {reason.partition(chr(10))[0]}; lower "
-            "train.per_device_train_batch_size or train.max_length"
-        )
-    elif not isinstance(error, UserError):
-        reason = f"{type(error).__name__}: {reason}"
+    reason = _reason_of(error)
     notes.write_failure(trial, reason)
     log.warning("trial %s failed: %s", trial.name, reason)
+
+
+def _reason_of(error: Exception) -> str:
+    """Say why a trial failed, secrets masked, and what to do where memory was short."""
+    reason = reason_of(error)
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+        return (
+            f"out of memory: {reason.partition(chr(10))[0]}; lower "
+            "train.per_device_train_batch_size or train.max_length, or evaluate.batch_size if it "
+            "was trained already"
+        )
+    return reason
 
 
 @cache
