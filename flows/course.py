@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.dispatch import HERE, Dispatch
 from flows.halving import halve
-from flows.trial import Order
+from flows.trial import Order, forget_base
 from loraflow.check import dump_config, load_config
 from loraflow.errors import UserError
 from loraflow.model.source import find_base
@@ -94,6 +94,8 @@ class Course:
         controls = self.request.controls()
         # here: they make what all other trials share
         self._dispatch.run([Order(trial) for trial in controls], HERE)
+        if self.request.runner.kind != "local":
+            forget_base()  # each worker loads its own
         arms = [self._arm(compared) for compared in combinations(self.request.compared)]
         batch = [one for arm in arms for one in arm.known() if self._is_left(one)]
         while batch := batch + self._proposed(arms, batch):

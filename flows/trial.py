@@ -186,6 +186,12 @@ def warm_base() -> "ModelLender":
     return ModelLender()
 
 
+def forget_base() -> None:
+    """Let go of the base that this process holds: others need the memory."""
+    if warm_base.cache_info().currsize:
+        warm_base().close()
+
+
 def _import_libraries() -> None:
     """Import what trials need, out of the garbage collector's sight.
 

@@ -14,7 +14,7 @@ from optuna.storages import RDBStorage
 from flows.course import Course
 from flows.rank import page_of
 from flows.sweep_command import read_request
-from flows.trial import Assignment
+from flows.trial import Assignment, warm_base
 from loraflow.config import RunnerConfig
 from loraflow.files import write_json, write_lines
 from loraflow.sweep.outcome import Notes, Outcome
@@ -201,6 +201,17 @@ def test_what_failed_is_tried_again_by_each_call_and_not_for_ever(sweep: Sweep) 
         assert first.chosen == {*BEST} - {"r=8 learning_rate=0.001"} | {"r=8 learning_rate=0.003"}
     sweep.failing = set()
     assert sweep.call().chosen == BEST
+
+
+@pytest.mark.parametrize(("kind", "is_kept"), [("local", True), ("processes", False)])
+def test_the_base_is_not_kept_beside_workers_that_have_their_own(
+    sweep: Sweep, kind: Any, is_kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warm_base(), "_held", "the base")
+    runner = replace(sweep.request.runner, kind=kind)
+    sweep.request = replace(sweep.request, runner=runner)
+    sweep.call()
+    assert (warm_base()._held is not None) is is_kept
 
 
 def test_an_arm_of_which_all_failed_is_named(sweep: Sweep) -> None:
