@@ -88,6 +88,17 @@ class Course:
         """Return what became of the trials."""
         return Notes(self.folder / "trials")
 
+    def require_storage(self) -> None:
+        """Open the database of the search, if there is one, before anything is trained.
+
+        Raises:
+            UserError: if it cannot be opened.
+        """
+        if self.request.tuned:
+            from loraflow.sweep.study import open_storage
+
+            open_storage(self.request.sweep.search)
+
     def run(self, parent: str) -> None:
         """Run all trials that have not ended, nested below the MLflow run `parent`."""
         self._dispatch = Dispatch(self.request, self.notes, parent)

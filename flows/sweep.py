@@ -33,6 +33,7 @@ def sweep(name: str, words: list[str]) -> None:
     request = read_request(words)
     require_ready(request)  # before anything of it is in MLflow
     course = Course(request)
+    course.require_storage()
     with (
         course.store.lock(course.key),
         open_sweep(

@@ -18,6 +18,12 @@ GIB = 2**30
 NO_SUCH_MODULES = r"^r=1 nope: adapter\.target_modules=.*choose from down_proj"
 
 
+TUNED = [
+    "+sweep.search.tune={train.learning_rate: [1e-3, 1e-4]}",
+    "train.early_stopping={rows: 16, steps: 2, patience: 1000}",
+]
+
+
 @pytest.fixture
 def words(tiny_overrides: list[str], tmp_path: Path) -> list[str]:
     (tmp_path / "store").mkdir()  # as check_machine makes it before
@@ -69,9 +75,16 @@ def test_memory_is_that_of_the_arms_own_base(
     assert asked == ["none", "nf4"] * 2
 
 
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        (["adapter.target_modules=[nope],attention"], NO_SUCH_MODULES),
+        ([*TUNED, "sweep.search.storage=x.db"], r"^sweep\.search\.storage=x\.db cannot be opened"),
+    ],
+)
 def test_a_sweep_that_cannot_start_leaves_no_run_in_mlflow(
-    words: list[str], tmp_path: Path
+    words: list[str], more: list[str], fault: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match=NO_SUCH_MODULES):
-        sweep.fn("tiny", [*words, "adapter.target_modules=[nope],attention"])
+    with pytest.raises(UserError, match=fault):
+        sweep.fn("tiny", [*words, *more])
     assert not (tmp_path / "mlruns").exists()

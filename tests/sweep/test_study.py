@@ -1,14 +1,17 @@
 """The search inside an arm: its budget, what it goes on with, and what it prunes."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loraflow.config import SearchConfig
-from loraflow.errors import Pruned
+from loraflow.errors import Pruned, UserError
 from loraflow.files import write_json
+from loraflow.lock import is_held
+from loraflow.sweep import study
 from loraflow.sweep.arm import Arm, Finished, Proposal, objectives
 from loraflow.sweep.outcome import Outcome
 from loraflow.sweep.pruning import LOOK, Pruning
@@ -43,6 +46,32 @@ def dimensions(space: dict[str, Any]) -> list[Dimension]:
 
 def search(storage: str, space: dict[str, Any] = RATES, **changes: Any) -> Search:
     return Search(config(storage, **changes), dimensions(space), name="arm")
+
+
+@pytest.mark.parametrize(
+    ("address", "cause"),
+    [
+        ("mlruns/x.db", "Could not parse"),
+        ("sqlite:////proc/nowhere/x.db", "No such file"),
+        ("postgresql+nodriver://host/x", "nodriver.*loraflow.postgres."),
+        ("postgresql://host:port/x", "port"),
+    ],
+)
+def test_a_storage_that_cannot_be_opened_is_named(
+    address: str, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf"^sweep\.search\.storage={re.escape(address)} .*{cause}"):
+        search(address)
+
+
+def test_first_uses_of_a_storage_take_turns(
+    storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "new folder" / ".sweeps.lock"
+    monkeypatch.setattr(study, "RDBStorage", lambda _: is_held(lock))
+    assert study.open_storage(config(storage))
+    assert not is_held(lock)
 
 
 def test_a_grid_proposes_every_value_once(storage: str) -> None:

@@ -194,6 +194,7 @@ def test_lists_regexes_and_chinese_survive_composition() -> None:
         ),
         (["sweep.space.adapter.r=1,4"], r"; write adapter\.r=1,4$"),
         (["hydra.verbose=true,false"], r"share hydra\.verbose; give it one value"),
+        (["sweep.search.storage='postgresql://me:word@host/x'"], "storage holds a password"),
         (["sweep=smok"], "did you mean smoke"),
         (["sweep=default"], "sweep.space is empty"),
     ],

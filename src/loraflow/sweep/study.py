@@ -18,14 +18,20 @@ from optuna.distributions import (
 )
 from optuna.pruners import HyperbandPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from loraflow.config import SearchConfig
+from loraflow.errors import UserError
+from loraflow.lock import locked
 from loraflow.sweep.halving import REDUCTION
 from loraflow.sweep.space import Dimension, Range, Value, combinations
 
 _BRACKETS = 3  # of Hyperband: the first rung is at the first look, the third or the ninth
 _STARTUP = 4  # configurations drawn at random before TPE has something to learn from
+# of an address, a driver, a file, a server, and of a database that another Optuna made
+_FAULTS = (ValueError, ImportError, OSError, SQLAlchemyError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -104,13 +110,13 @@ class Search:
 
 
 def open_study(config: SearchConfig, name: str) -> optuna.Study:
-    """Return the study `name` of the config's storage, made at first use."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    database = config.storage.removeprefix("sqlite:///")
-    if database != config.storage:
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    """Return the study `name` of the config's storage, made at first use.
+
+    Raises:
+        UserError: if the storage cannot be opened.
+    """
     study = optuna.create_study(
-        storage=config.storage,
+        storage=open_storage(config),
         study_name=name,
         directions=["minimize"] * len(config.objectives),
         load_if_exists=True,
@@ -118,6 +124,26 @@ def open_study(config: SearchConfig, name: str) -> optuna.Study:
     # a sampler that starts anew when the sweep goes on must not draw the same numbers again
     study.sampler = _sampler(config, config.seed + len(study.get_trials(deepcopy=False)))
     return study
+
+
+def open_storage(config: SearchConfig) -> RDBStorage:
+    """Return the database of the search, made at first use.
+
+    Raises:
+        UserError: if it cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    file = config.storage.removeprefix("sqlite:///")
+    folder = Path("mlruns") if file == config.storage else Path(file).parent
+    try:
+        with locked(folder / ".sweeps.lock"):  # two first uses at once break the tables
+            return RDBStorage(config.storage)
+    except _FAULTS as error:
+        raise UserError(
+            f"sweep.search.storage={config.storage} cannot be opened: "
+            f"{str(error).partition(chr(10))[0]}; set it to sqlite:///FILE, or to "
+            "postgresql://HOST/DATABASE (.venv/bin/pip install 'loraflow[postgres]')"
+        ) from error
 
 
 def open_trial(study: optuna.Study, number: int) -> tuple[Trial, set[int]]:
