@@ -1,5 +1,6 @@
 """The course of a sweep: controls first, then every arm's configurations, round by round."""
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from flows.trial import Order, forget_base
 from loraflow.check import dump_config, load_config
 from loraflow.errors import UserError
 from loraflow.model.source import find_base
+from loraflow.outbox import unlogged_trials
 from loraflow.plan.experiment import Plan, make_plan
 from loraflow.store import Key, Store, make_key
 from loraflow.sweep.arm import Arm, Proposal
@@ -21,6 +23,8 @@ from loraflow.sweep.outcome import Notes, Outcome
 from loraflow.sweep.request import Request
 from loraflow.sweep.space import Value, combinations, name_values
 from loraflow.sweep.trials import Trial
+
+log = logging.getLogger("loraflow")
 
 _ALL = 1_000_000
 # keys of sweep.search that choose other trials
@@ -124,6 +128,11 @@ class Course:
         """Return how trials ended, by name; one that is not in it has not run."""
         found = {trial.name: self.notes.read(trial) for trial in self.trials}
         return {name: outcome for name, outcome in found.items() if outcome is not None}
+
+    def warn_of_unlogged(self, parent: str) -> None:
+        """Say how many trials are not whole in MLflow: to this command they are done."""
+        if waiting := unlogged_trials(self.store.root, parent):
+            log.warning("%d trials wait for make sync to log them to MLflow", len(waiting))
 
     def require_success(self) -> None:
         """Say which trials failed, and what to do.

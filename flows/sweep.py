@@ -48,6 +48,7 @@ def sweep(name: str, words: list[str]) -> None:
             with tolerated_outage("the data is not there"):
                 log_data(run, course.plan, course.store)
         publish(course, run)
+        course.warn_of_unlogged(run.id)
         course.require_success()
 
 

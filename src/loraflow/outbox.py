@@ -77,6 +77,11 @@ def unlogged_files(root: Path) -> list[Path]:
     return sorted((root / OUTBOX).glob("*.json"))
 
 
+def unlogged_trials(root: Path, parent: str) -> list[Path]:
+    """Return what waits in the store `root` of the sweep whose MLflow run is `parent`."""
+    return [path for path in unlogged_files(root) if _read(path).unlogged["parent"] == parent]
+
+
 def unlogged_digests(root: Path) -> Iterator[str]:
     """Return the digests of all stages that are read when what waits is logged."""
     for path in unlogged_files(root):

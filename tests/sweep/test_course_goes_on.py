@@ -214,6 +214,18 @@ def test_the_base_is_not_kept_beside_workers_that_have_their_own(
     assert (warm_base()._held is not None) is is_kept
 
 
+def test_trials_that_mlflow_misses_are_counted(
+    sweep: Sweep, caplog: pytest.LogCaptureFixture
+) -> None:
+    course = Course(sweep.request)
+    outbox = course.store.root / "outbox"
+    outbox.mkdir(parents=True)
+    for name, parent in (("a", "parent"), ("b", "parent"), ("c", "another"), ("d", None)):
+        write_json(outbox / f"{name}.json", {"needs": [], "unlogged": {"parent": parent}})
+    course.warn_of_unlogged("parent")
+    assert "2 trials wait for make sync" in caplog.text
+
+
 def test_an_arm_of_which_all_failed_is_named(sweep: Sweep) -> None:
     sweep.failing = {f"r=8 learning_rate={rate} seed={seed}" for rate in RATES for seed in (0, 1)}
     course = sweep.call()

@@ -298,8 +298,8 @@ def tolerated_outage(consequence: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         log.warning(
-            "MLflow does not answer, %s; the results are in the store, and the same command logs "
-            "them once it does (of an experiment, make sync does too): %s",
+            "MLflow does not answer, %s; the results are in the store: once it answers, make sync "
+            "logs an experiment or a trial, and the same command all else: %s",
             consequence,
             str(error)[:200],
         )
