@@ -11,13 +11,15 @@ from flows.evaluation import run_evaluation, run_page
 from flows.naming import facts_of
 from flows.stages import Stages, run_training_stages
 from loraflow.config import Config
-from loraflow.errors import Paused
+from loraflow.errors import Paused, Pruned
 from loraflow.evaluate.outputs import EvaluationOutputs
+from loraflow.files import HISTORY, read_lines
 from loraflow.measure import LogMetric
 from loraflow.model.source import BaseModel
 from loraflow.outbox import Unlogged, noted_run, write_unlogged
 from loraflow.plan.experiment import Plan, make_plan
 from loraflow.preflight import check_model
+from loraflow.store import Key, Store
 from loraflow.tracking.provenance import Provenance, provenance
 
 if TYPE_CHECKING:
@@ -108,10 +110,11 @@ def run_experiment(
         ) as run,
     ):
         log_metric = watch(run.log_metric)
-        data, trained = run_training_stages(config, plan, stages, log_metric, pause_at)
-        if pause_at is not None:
-            steps = stages.store.result(plan.last.train)["counts"]["steps"]
-            raise Paused(steps, steps)
+        with _whole_curve(run, stages.store, plan.last.train):
+            data, trained = run_training_stages(config, plan, stages, log_metric, pause_at)
+            if pause_at is not None:
+                steps = stages.store.result(plan.last.train)["counts"]["steps"]
+                raise Paused(steps, steps)
         outputs = run_evaluation(
             config, plan.evaluation, stages, judge=ready.judge, data=data, trained=trained
         )
@@ -123,6 +126,18 @@ def run_experiment(
             with tolerated_outage("the run is not complete there"):
                 record(run, ready, page)
     return Finished(page, report, trained, outputs, run.id, run.url, run.finished or run.complete)
+
+
+@contextmanager
+def _whole_curve(run: "Run", store: Store, training: Key) -> Iterator[None]:
+    """Log a training that stops before its end from the first step: a killed run may have begun."""
+    try:
+        yield
+    except Pruned:
+        folder = store.folder(training) if store.has(training) else store.work(training)
+        if (folder / HISTORY).is_file():
+            run.log_history(read_lines(folder / HISTORY))
+        raise
 
 
 @contextmanager
