@@ -61,14 +61,14 @@ class Sweep:
         config = replace(asked.config, store=folder / "store")
         self.request = replace(asked, config=config, sweep=replace(asked.sweep, search=search))
         self.folder = folder
-        self.prunes = pruning is not None
+        self.pruning = pruning
         self.ran: Counter[str] = Counter()
         self.failing: set[str] = set()
 
     @property
     def whole(self) -> Counter[str]:
         """Return how often a sweep trains each trial, when nothing happens to it."""
-        if not self.prunes:
+        if self.pruning != "halving":  # hyperband finds nothing to prune
             names = (f"r={r} learning_rate={rate} seed={s}" for r, rate, s in POINTS)
             return Counter(["base model", *names])
         rungs = (f"r={r} learning_rate={rate} seed=0" for r, rate, s in POINTS if s == 0)
@@ -113,7 +113,7 @@ class Sweep:
         return made
 
 
-@pytest.fixture(params=[None, "halving"])
+@pytest.fixture(params=[None, "halving", "hyperband"])
 def sweep(
     asked: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Sweep:
@@ -161,7 +161,9 @@ def test_a_sweep_that_is_done_runs_nothing_again_and_nothing_waits(sweep: Sweep)
         assert course.chosen == BEST
         assert sweep.ran == sweep.whole
         states = Counter(trial.state for trial in page_of(course).trials)
-        assert set(states) == ({"finished", "pruned"} if sweep.prunes else {"finished"})
+        assert set(states) == (
+            {"finished", "pruned"} if sweep.pruning == "halving" else {"finished"}
+        )
 
 
 def test_a_search_whose_notes_are_gone_runs_again(sweep: Sweep) -> None:
@@ -197,7 +199,7 @@ def test_what_failed_is_tried_again_by_each_call_and_not_for_ever(sweep: Sweep) 
     sweep.failing = {bad}
     first = sweep.call()
     assert first.outcomes()[bad].state == "failed"
-    if sweep.prunes:
+    if sweep.pruning is not None:
         assert first.chosen == {*BEST} - {"r=8 learning_rate=0.001"} | {"r=8 learning_rate=0.003"}
     sweep.failing = set()
     assert sweep.call().chosen == BEST
