@@ -141,9 +141,9 @@ def counted(metric: Metric, items: Sequence[Item]) -> list[int]:
     return [place for place, item in enumerate(items) if item.get(metric.needs) is not None]
 
 
-def prompts_of(items: Sequence[Item]) -> list[str]:
+def prompts_of(items: Sequence[Item]) -> list[str | int]:
     """Name the prompt of each item: rows that share one are no independent items.
 
-    Where no prompt was recorded, as of raw text, each item is one of its own.
+    Where no prompt was recorded, as of raw text, each item is one of its own, named by its place.
     """
-    return [item.get("prompt_id", item["id"]) for item in items]
+    return [item.get("prompt_id", place) for place, item in enumerate(items)]
