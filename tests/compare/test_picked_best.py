@@ -5,7 +5,7 @@ import pytest
 
 from loraflow.compare.arms import compare_arms
 from loraflow.compare.recommend import recommend
-from tests.compare.test_arms import as_items, compared, few_draws, noisy, simulated
+from tests.compare.test_arms import Arms, as_items, compared, few_draws, noisy, simulated
 
 __all__ = ["few_draws"]
 
@@ -45,6 +45,13 @@ def test_few_repeated_trainings_call_equal_arms_worse_at_most_5_times_in_100(
     assert wrong / trials <= 0.05
 
 
+def ask_four_times(arms: Arms) -> None:
+    """Let four items in a row share a prompt."""
+    for rows in arms.values():
+        for place, item in enumerate(rows[0]):
+            item["prompt_id"] = f"第{place // 4}问"
+
+
 @pytest.mark.usefixtures("few_draws")
 def test_rows_of_one_prompt_are_no_independent_items() -> None:
     """Of 40 prompts with four references each, a difference varies by prompts."""
@@ -53,9 +60,7 @@ def test_rows_of_one_prompt_are_no_independent_items() -> None:
     for _ in range(trials):
         by_prompt = np.repeat(draw.normal(0.5, 0.1, (2, 1, 40)), 4, axis=2)
         arms = as_items(by_prompt + draw.normal(0, 0.03, (2, 1, 160)))
-        for rows in arms.values():
-            for place, item in enumerate(rows[0]):
-                item["prompt_id"] = f"第{place // 4}问"
+        ask_four_times(arms)
         found = compare_arms(arms, "rougeL", margin=0.02)
         (gap,) = found.gaps.values()
         held += gap.difference.low <= 0 <= gap.difference.high
@@ -70,9 +75,7 @@ def test_right_answers_to_rows_of_one_prompt_are_no_independent_ones() -> None:
     for _ in range(trials):
         chances = np.repeat(draw.beta(2, 1, (2, 1, 40)), 4, axis=2)
         arms = as_items((draw.uniform(size=chances.shape) < chances).astype(float), "correct")
-        for rows in arms.values():
-            for place, item in enumerate(rows[0]):
-                item["prompt_id"] = f"第{place // 4}问"
+        ask_four_times(arms)
         (gap,) = compare_arms(arms, "accuracy", margin=0.02).gaps.values()
         held += gap.difference.low <= 0 <= gap.difference.high
     assert 0.93 <= held / trials <= 0.97
